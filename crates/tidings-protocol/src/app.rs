@@ -1,0 +1,157 @@
+//! An app: the credentials and rules under which clients and backends meet.
+
+use std::fmt;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+use crate::{limit::Limit, origin::AllowedOrigins};
+
+/// An app as the server knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct App {
+    /// Its id, which the HTTP API's paths name. Digits: the Python library insists.
+    pub id: String,
+    /// Its public key, which clients connect with and signatures name.
+    pub key: String,
+    /// Its secret, which signs.
+    pub secret: AppSecret,
+    /// Whether it may be used at all.
+    pub enabled: bool,
+    /// What its clients may do.
+    pub features: Features,
+    /// The pages that may connect.
+    pub allowed_origins: AllowedOrigins,
+    /// How much of everything.
+    pub limits: Limits,
+}
+
+/// What an app switches on and off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "five independent switches, named as in the configuration")]
+pub struct Features {
+    /// Clients may send `client-` events.
+    pub client_events: bool,
+    /// Clients may sign in.
+    pub user_authentication: bool,
+    /// Signed-in users are told who of their watchlist comes and goes.
+    pub watchlist_events: bool,
+    /// Subscribers are told how many they are.
+    pub subscription_count: bool,
+    /// A connection that has neither signed in nor joined a private or presence channel is closed after a while.
+    pub authorized_connections: bool,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Features {
+            client_events: true,
+            user_authentication: true,
+            watchlist_events: false,
+            subscription_count: false,
+            authorized_connections: false,
+        }
+    }
+}
+
+/// How much an app may have of everything. The defaults are Pusher's; what depends on the plan there has no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections: Limit,
+    /// Events published over HTTP per second, each channel and each item of a batch counted.
+    pub backend_events_per_second: Limit,
+    /// Client events per second and connection.
+    pub client_events_per_second: Limit,
+    /// GET requests per second.
+    pub reads_per_second: Limit,
+    /// Bytes of one event's data.
+    pub event_bytes: Limit,
+    /// Channels of one trigger.
+    pub channels_per_event: Limit,
+    /// Events of one batch.
+    pub events_per_batch: Limit,
+    /// Members of a presence channel.
+    pub presence_members: Limit,
+    /// Bytes of a member's `user_info`.
+    pub presence_member_bytes: Limit,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: Limit::NONE,
+            backend_events_per_second: Limit::NONE,
+            client_events_per_second: Limit::new(10),
+            reads_per_second: Limit::NONE,
+            event_bytes: Limit::new(10 * 1024),
+            channels_per_event: Limit::new(100),
+            events_per_batch: Limit::new(10),
+            presence_members: Limit::new(100),
+            presence_member_bytes: Limit::new(1024),
+        }
+    }
+}
+
+/// An app's secret. It never prints itself.
+#[derive(Clone)]
+pub struct AppSecret {
+    text: String,
+    /// The keyed hash, made once: half of the work of a short signature is in the key.
+    keyed: Hmac<Sha256>,
+}
+
+impl AppSecret {
+    /// The secret of this text; its bytes are the key as they stand.
+    ///
+    /// # Panics
+    /// Never: HMAC takes keys of any length.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let keyed = Hmac::new_from_slice(text.as_bytes()).expect("HMAC takes keys of any length");
+        AppSecret { text, keyed }
+    }
+
+    /// The secret itself: for the one who owns it, and for nobody's log.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.text
+    }
+
+    /// The signature of the parts one after the other: 64 lower-case hex digits.
+    #[must_use]
+    pub fn sign(&self, parts: &[&[u8]]) -> String {
+        data_encoding::HEXLOWER.encode(&self.mac(parts).finalize().into_bytes())
+    }
+
+    /// Whether `signature` is what [`sign`](Self::sign) gives, compared in constant time.
+    #[must_use]
+    pub fn verifies(&self, parts: &[&[u8]], signature: &str) -> bool {
+        let mut digest = [0; 32];
+        let well_formed = signature.len() == 64
+            && data_encoding::HEXLOWER.decode_mut(signature.as_bytes(), &mut digest).is_ok();
+        well_formed && self.mac(parts).verify_slice(&digest).is_ok()
+    }
+
+    fn mac(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
+        let mut mac = self.keyed.clone();
+        for part in parts {
+            mac.update(part);
+        }
+        mac
+    }
+}
+
+impl PartialEq for AppSecret {
+    /// For tests and for noticing a changed configuration; signatures are compared by [`AppSecret::verifies`].
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Debug for AppSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("...")
+    }
+}

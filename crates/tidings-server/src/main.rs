@@ -1,0 +1,2 @@
+//! tidings-server
+fn main() {}

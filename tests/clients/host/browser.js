@@ -1,0 +1,42 @@
+// Headless Chromium, and pages in it.
+
+import { chromium } from 'playwright-core';
+import { serveFiles } from './files.js';
+
+// The flags keep it from looking for hosts on the internet and from needing a sandbox of its own as root.
+const LAUNCH = {
+  executablePath: '/usr/bin/chromium',
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
+};
+
+export async function openBrowser() {
+  const [browser, files] = [await chromium.launch(LAUNCH), await serveFiles()];
+  return {
+    /** Opens `address` (of this repository's files, unless it is a whole URL) in a page with empty storage. */
+    async withPage(address, use) {
+      const context = await browser.newContext();
+      try {
+        const page = await context.newPage();
+        const uncaught = [];
+        page.on('pageerror', (error) => uncaught.push(error.stack));
+        await page.goto(new URL(address, files.url).href);
+        await use(page);
+        if (uncaught.length > 0) throw new Error(`uncaught in the page: ${uncaught.join('\n')}`);
+      } finally {
+        await context.close();
+      }
+    },
+    async close() {
+      await browser.close();
+      files.close();
+    },
+  };
+}

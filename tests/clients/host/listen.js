@@ -1,0 +1,26 @@
+// HTTP servers of the tests' own, on free ports of the loopback.
+
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+
+/** Serves `handle`, whose rejection becomes a 500. */
+export async function listen(handle) {
+  const server = createServer((request, response) => {
+    handle(request, response).catch((error) => response.writeHead(500).end(String(error.stack)));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    close() {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+export async function body(request) {
+  let text = '';
+  for await (const chunk of request.setEncoding('utf8')) text += chunk;
+  return text;
+}

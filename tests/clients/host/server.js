@@ -1,0 +1,93 @@
+// Starts the built server, waits until it listens, and stops it.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { within } from '../shared/recorder.js';
+import { repository } from './paths.js';
+
+export const binary = process.env.TIDINGS_BIN ?? join(repository, 'target/release/tidings');
+
+const running = new Set();
+// A test file that dies must not leave its servers behind.
+process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+
+export class Server {
+  #child;
+  #directory;
+  #args;
+  log = [];
+
+  /** Starts a server with the given TOML, or without any configuration. */
+  static async start({ toml } = {}) {
+    const server = new Server();
+    server.#directory = await mkdtemp(join(tmpdir(), 'tidings-clients-'));
+    server.#args = ['serve', '--host', '127.0.0.1', '--data-dir', join(server.#directory, 'data')];
+    if (toml !== undefined) {
+      const file = join(server.#directory, 'tidings.toml');
+      await writeFile(file, toml);
+      server.#args.push('--config', file);
+    }
+    await server.#run(0);
+    return server;
+  }
+
+  /** Starts it again on the port it had. */
+  async restart() {
+    await this.#run(this.port);
+  }
+
+  /** Kills it without a word to its clients. */
+  async crash() {
+    await this.#end('SIGKILL');
+  }
+
+  async stop() {
+    await this.#end('SIGTERM');
+    await rm(this.#directory, { recursive: true });
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async #run(port) {
+    const child = spawn(binary, [...this.#args, '--port', String(port)], {
+      cwd: this.#directory,
+      env: environment(),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    running.add(child);
+    this.#child = child;
+    const listening = new Promise((resolve, reject) => {
+      const read = (line) => {
+        this.log.push(line);
+        const found = /listening on http:\/\/[0-9.]+:(\d+)/.exec(line);
+        if (found) resolve(Number(found[1]));
+      };
+      createInterface({ input: child.stdout }).on('line', read);
+      createInterface({ input: child.stderr }).on('line', read);
+      child.on('error', reject);
+      child.on('exit', (code) => reject(new Error(`${binary} ended with ${code}:\n${this.log.join('\n')}`)));
+    });
+    this.port = await within('the server to listen', listening);
+  }
+
+  async #end(signal) {
+    const child = this.#child;
+    if (child.exitCode === null && child.signalCode === null) {
+      const exit = once(child, 'exit');
+      child.kill(signal);
+      await within(`the server to end on ${signal}`, exit);
+    }
+    running.delete(child);
+  }
+}
+
+// The tests say by flags and files what the server is to do; the caller's variables must not.
+function environment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TIDINGS|PUSHER)_/.test(name)));
+}

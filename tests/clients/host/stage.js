@@ -1,0 +1,59 @@
+// What stands around the clients of one suite: the server, the app's backend and its auth endpoint.
+
+import { apps, toml } from './apps.js';
+import { startAuthEndpoint } from './auth-endpoint.js';
+import { answer, library } from './backend.js';
+import { Server } from './server.js';
+
+export class Stage {
+  #server;
+  #auth;
+  #own = new Map();
+
+  static async open() {
+    const stage = new Stage();
+    stage.#server = await Server.start({ toml: toml() });
+    stage.#auth = await startAuthEndpoint();
+    return stage;
+  }
+
+  /** What clients must know; holds no secret, as a page would. */
+  get site() {
+    return {
+      host: '127.0.0.1',
+      port: this.#server.port,
+      authUrl: this.#auth.url,
+      apps: Object.fromEntries(Object.entries(apps).map(([name, { id, key }]) => [name, { id, key }])),
+    };
+  }
+
+  /** Runs one of the methods that cases may ask for, also from within a page. */
+  call = (method, ...args) => {
+    const own = this.#own;
+    const methods = {
+      backend: (app, port, name, values) => answer(library(app, port)[name](...values)),
+      async startServer() {
+        const server = await Server.start({ toml: toml() });
+        own.set(server.port, server);
+        return server.port;
+      },
+      async crashAndRestart(port) {
+        await own.get(port).crash();
+        await own.get(port).restart();
+      },
+    };
+    return methods[method](...args);
+  };
+
+  /** Ends the servers that a case has started for itself. */
+  async closeOwnServers() {
+    for (const server of this.#own.values()) await server.stop();
+    this.#own.clear();
+  }
+
+  async close() {
+    await this.closeOwnServers();
+    this.#auth.close();
+    await this.#server.stop();
+  }
+}

@@ -1,0 +1,5 @@
+import { declarePusherCases } from '../host/cases.js';
+import { inChromium } from '../host/in-chromium.js';
+import { clients } from '../shared/clients.js';
+
+await declarePusherCases(clients['pusher-js-8'], await inChromium('pusher-js-8'));
