@@ -39,7 +39,9 @@ pub enum ApiError {
     #[error("Missing parameter: data")]
     Data,
     /// `data` is over the app's limit.
-    #[error("The data content of this event exceeds the allowed maximum ({max} bytes). See https://pusher.com/docs/channels/server_api/http-api#publishing-events for more info")]
+    #[error(
+        "The data content of this event exceeds the allowed maximum ({max} bytes). See https://pusher.com/docs/channels/server_api/http-api#publishing-events for more info"
+    )]
     DataTooLarge {
         /// The most bytes there may be.
         max: u32,
@@ -87,7 +89,9 @@ pub enum ApiError {
     #[error("Invalid info parameter: {0} is not an attribute here")]
     Info(String),
     /// `user_count` over channels of which some have none.
-    #[error("user_count may only be requested for presence channels - please supply filter_by_prefix beginning with presence-")]
+    #[error(
+        "user_count may only be requested for presence channels - please supply filter_by_prefix beginning with presence-"
+    )]
     UserCountNeedsPrefix,
     /// `user_count` of a channel that has none.
     #[error("Cannot retrieve the user count unless the channel is a presence channel")]

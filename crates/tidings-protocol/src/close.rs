@@ -85,10 +85,11 @@ impl Close {
             Close::Binary => "Binary messages are not supported".into(),
             Close::NotUtf8 => "Text is not UTF-8".into(),
             Close::TooBig => "Message too big".into(),
-            Close::UnknownApp { key } => {
-                format!("App key {} not in this cluster. Did you forget to specify the cluster?", cut(key, 40))
-                    .into()
-            }
+            Close::UnknownApp { key } => format!(
+                "App key {} not in this cluster. Did you forget to specify the cluster?",
+                cut(key, 40)
+            )
+            .into(),
             Close::AppDisabled => "App is disabled".into(),
             Close::OverConnections => "Account over quota".into(),
             Close::PathNotFound => "Path not found: connect to /app/{key}".into(),

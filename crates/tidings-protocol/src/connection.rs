@@ -169,10 +169,9 @@ impl<S> Connection<S> {
         self.user.as_ref().map(|user| &user.id)
     }
 
-    /// Whose coming and going its user is told of.
-    #[must_use]
-    pub fn watchlist(&self) -> &[String] {
-        self.user.as_ref().map_or(&[], |user| &user.watchlist)
+    /// The socket is gone: who it was signed in as.
+    pub fn sign_out(&mut self) -> Option<User> {
+        self.user.take()
     }
 
     /// Something came from the peer, if only a PONG: it lives.
@@ -215,7 +214,8 @@ impl<S> Connection<S> {
     /// # Panics
     /// If nothing of the kind was asked for.
     pub fn joined(&mut self, channel: &ChannelName, joined: Joined<S>, out: &mut Vec<Output<S>>) {
-        let subscription = self.subscriptions.get_mut(channel).expect("a join is answered while it is wanted");
+        let subscription =
+            self.subscriptions.get_mut(channel).expect("a join is answered while it is wanted");
         subscription.seat = Some(joined.seat);
         if channel.needs_auth() {
             self.authorize_by = None;
@@ -232,7 +232,13 @@ impl<S> Connection<S> {
     }
 
     /// A [`Output::Join`] could not be carried out.
-    pub fn refused(&mut self, channel: &ChannelName, full: RosterFull, now: Instant, out: &mut Vec<Output<S>>) {
+    pub fn refused(
+        &mut self,
+        channel: &ChannelName,
+        full: RosterFull,
+        now: Instant,
+        out: &mut Vec<Output<S>>,
+    ) {
         self.subscriptions.remove(channel);
         self.subscription_error(channel.as_str(), SubscribeError::Full(full), now, out);
     }
@@ -285,8 +291,8 @@ impl<S> Connection<S> {
 
     /// Name, duplicate, signature, presence data: in this order, so that the first mistake is the one told.
     fn check_subscribe(&self, subscribe: &Subscribe) -> Result<Join, SubscribeError> {
-        let channel =
-            ChannelName::parse(&subscribe.channel).map_err(|error| SubscribeError::Invalid(error.to_string()))?;
+        let channel = ChannelName::parse(&subscribe.channel)
+            .map_err(|error| SubscribeError::Invalid(error.to_string()))?;
         if self.subscriptions.contains_key(&channel) {
             return Err(SubscribeError::Existing);
         }
@@ -322,7 +328,8 @@ impl<S> Connection<S> {
     }
 
     fn unsubscribe(&mut self, name: &str, now: Instant, out: &mut Vec<Output<S>>) {
-        let held = ChannelName::parse(name).ok().and_then(|channel| self.subscriptions.remove_entry(&channel));
+        let held =
+            ChannelName::parse(name).ok().and_then(|channel| self.subscriptions.remove_entry(&channel));
         match held {
             Some((channel, Subscription { user_id, seat: Some(seat) })) => {
                 out.push(Output::Leave(Leave { channel, user_id, seat }));
@@ -342,13 +349,16 @@ impl<S> Connection<S> {
         let auth = signin.auth.as_deref().ok_or(SigninError::Missing("auth"))?;
         let user_data = signin.user_data.as_deref().ok_or(SigninError::Missing("user_data"))?;
         auth::user::check(&self.app, self.socket_id, auth, user_data)?;
-        let user = User::parse(user_data)?;
+        let mut user = User::parse(user_data)?;
         if self.user.as_ref().is_some_and(|known| known.id != user.id) {
             return Err(SigninError::AnotherUser);
         }
         out.push(Output::Send(ServerFrame::SigninSuccess { user_data: user_data.to_owned() }));
-        if user.watchlist_cut && self.app.features.watchlist_events {
-            let message = format!("The watchlist is too long: only the first {WATCHLIST_MAX} users are watched");
+        if !self.app.features.watchlist_events {
+            user.watchlist.clear();
+        } else if user.watchlist_cut {
+            let message =
+                format!("The watchlist is too long: only the first {WATCHLIST_MAX} users are watched");
             out.push(Output::Send(ServerFrame::Error { code: Some(4302), message }));
         }
         self.authorize_by = None;
@@ -368,7 +378,8 @@ impl<S> Connection<S> {
         if !channel.needs_auth() {
             return Err(ClientEventError::PublicChannel);
         }
-        let subscription = self.subscriptions.get(&channel).filter(|subscription| subscription.seat.is_some());
+        let subscription =
+            self.subscriptions.get(&channel).filter(|subscription| subscription.seat.is_some());
         let user_id = subscription.ok_or_else(not_subscribed)?.user_id.clone();
         let name_len = event.event.chars().count();
         if name_len > EVENT_NAME_MAX {
@@ -387,7 +398,13 @@ impl<S> Connection<S> {
     }
 
     /// A refusal that pusher-js shows on the channel, and one for those who know only errors.
-    fn subscription_error(&mut self, channel: &str, error: SubscribeError, now: Instant, out: &mut Vec<Output<S>>) {
+    fn subscription_error(
+        &mut self,
+        channel: &str,
+        error: SubscribeError,
+        now: Instant,
+        out: &mut Vec<Output<S>>,
+    ) {
         let message = match &error {
             SubscribeError::Existing => format!("Existing subscription to channel {channel}"),
             error => error.to_string(),
@@ -396,7 +413,11 @@ impl<S> Connection<S> {
             && self.errors.take(ERRORS_PER_SECOND, now)
         {
             let message = message.clone();
-            out.push(Output::Send(ServerFrame::SubscriptionError { channel: channel.to_owned(), kind, message }));
+            out.push(Output::Send(ServerFrame::SubscriptionError {
+                channel: channel.to_owned(),
+                kind,
+                message,
+            }));
         }
         self.error(Told { code: None, message }, now, out);
     }
@@ -419,8 +440,7 @@ struct NotSubscribed<'a>(&'a str);
 
 impl From<NotSubscribed<'_>> for Told {
     fn from(NotSubscribed(channel): NotSubscribed<'_>) -> Self {
-        let message =
-            format!("No current subscription to channel {channel}, or subscription in progress");
+        let message = format!("No current subscription to channel {channel}, or subscription in progress");
         Told { code: None, message }
     }
 }

@@ -77,7 +77,8 @@ impl Member {
         if !channel_data.trim_start().starts_with('{') {
             return Err(MemberError::NotAnObject);
         }
-        let data: ChannelData<'_> = serde_json::from_str(channel_data).map_err(|_| MemberError::NotAnObject)?;
+        let data: ChannelData<'_> =
+            serde_json::from_str(channel_data).map_err(|_| MemberError::NotAnObject)?;
         let user_id = data.user_id.and_then(id_text).ok_or(MemberError::UserId)?;
         let len = user_id.chars().count();
         if len > USER_ID_MAX {

@@ -1,6 +1,6 @@
 //! Users: who a connection is signed in as.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -19,7 +19,7 @@ pub struct User {
     pub id: Arc<str>,
     /// What presence channels are told where the subscription itself says nothing.
     pub info: Option<Box<RawValue>>,
-    /// Whose coming and going the user is told of; at most [`WATCHLIST_MAX`].
+    /// Whose coming and going the user is told of; at most [`WATCHLIST_MAX`], each once.
     pub watchlist: Vec<String>,
     /// Whether the watchlist was longer and has been cut.
     pub watchlist_cut: bool,
@@ -29,7 +29,9 @@ pub struct User {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UserError {
     /// It is no JSON object of the right shape.
-    #[error("Invalid user_data: it must be a JSON object with a string id, and a watchlist, if any, of strings")]
+    #[error(
+        "Invalid user_data: it must be a JSON object with a string id, and a watchlist, if any, of strings"
+    )]
     Shape,
     /// The id is empty, too long, or has other characters than a channel name.
     #[error("Invalid user_data: id must be 1 to {USER_ID_MAX} of the characters A-Z a-z 0-9 _ - = @ , . ;")]
@@ -60,6 +62,8 @@ impl User {
         }
         let watchlist_cut = data.watchlist.len() > WATCHLIST_MAX;
         data.watchlist.truncate(WATCHLIST_MAX);
+        let mut seen = HashSet::new();
+        data.watchlist.retain(|id| seen.insert(id.clone()));
         Ok(User { id: data.id.into(), info: data.user_info, watchlist: data.watchlist, watchlist_cut })
     }
 }

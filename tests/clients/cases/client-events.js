@@ -1,5 +1,5 @@
 import { matches, ok, same } from '../shared/expect.js';
-import { pause, record } from '../shared/recorder.js';
+import { pause, pusherError, record } from '../shared/recorder.js';
 
 export const cases = {
   async 'a client event reaches the others and never its sender'(world) {
@@ -102,8 +102,7 @@ async function pair(world, prefix, { app = 'main' } = {}) {
 }
 
 async function inBandError(errors, code, message) {
-  const { data } = await errors.next();
-  same(data.type, 'PusherError');
-  same(data.data.code, code, 'code');
-  matches(data.data.message, message, 'message');
+  const error = pusherError(await errors.next());
+  same(error.code, code, 'code');
+  matches(error.message, message, 'message');
 }

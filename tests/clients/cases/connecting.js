@@ -1,5 +1,5 @@
 import { matches, ok, same } from '../shared/expect.js';
-import { record, until } from '../shared/recorder.js';
+import { pusherError, record, until } from '../shared/recorder.js';
 
 export const cases = {
   async 'each connection gets a socket id of its own'(world) {
@@ -53,9 +53,8 @@ async function admitted(world) {
 async function refused(client, code) {
   const errors = record(client.connection, 'error');
   const states = record(client.connection, 'state_change');
-  const { data } = await errors.next();
-  same(data.type, 'WebSocketError');
-  same(data.error.data.code, code, 'close code');
-  ok(data.error.data.message.length > 0, 'the refusal says nothing');
+  const error = pusherError(await errors.next());
+  same(error.code, code, 'close code');
+  ok(error.message.length > 0, 'the refusal says nothing');
   await states.nextWhere(({ data: { current } }) => current === 'disconnected');
 }

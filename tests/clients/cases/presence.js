@@ -1,5 +1,5 @@
 import { same } from '../shared/expect.js';
-import { record } from '../shared/recorder.js';
+import { pusherError, record } from '../shared/recorder.js';
 
 export const cases = {
   async 'who joins sees itself and who is there, the others see it come and go'(world) {
@@ -103,7 +103,7 @@ export const cases = {
     const eve = await connect('eve');
     const errors = record(eve.connection, 'error');
     same((await world.refused(eve, name)).status, 403);
-    same((await errors.next()).data.data.code, null);
+    same(pusherError(await errors.next()).code, null);
     same(eve.connection.state, 'connected');
 
     const again = await world.subscribe(await connect('bob'), name);

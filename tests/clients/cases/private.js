@@ -1,5 +1,5 @@
 import { matches, ok, same } from '../shared/expect.js';
-import { record, recordAll } from '../shared/recorder.js';
+import { pusherError, record, recordAll } from '../shared/recorder.js';
 
 export const cases = {
   async 'an authorized client gets the events'(world) {
@@ -70,9 +70,7 @@ async function refusedByServer(world, client) {
   same(refusal.data.type, 'AuthError');
   same(refusal.data.status, 401);
   ok(refusal.data.error.length > 0, 'the refusal says nothing');
-  const { data } = await errors.next();
-  same(data.data.code, null);
-  same(data.data.message, refusal.data.error);
+  same(pusherError(await errors.next()), { code: null, message: refusal.data.error });
 
   const open = await world.subscribe(client, world.name());
   await world.backend().trigger([name, open.channel.name], 'marker', 1);

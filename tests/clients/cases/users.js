@@ -1,5 +1,5 @@
 import { matches, same } from '../shared/expect.js';
-import { pause, record, recordAll } from '../shared/recorder.js';
+import { pause, pusherError, record, recordAll } from '../shared/recorder.js';
 
 export const needs = 'signin';
 
@@ -70,7 +70,7 @@ export const cases = {
     }));
     same(await world.backend().terminateUserConnections(ann), { status: 200, body: {} });
     for (const { errors, states } of closes) {
-      await errors.nextWhere(({ data }) => (data.data ?? data.error.data).code === 4009);
+      same(pusherError(await errors.next()).code, 4009);
       await states.nextWhere(({ data }) => data.current === 'disconnected');
     }
     // pusher-js comes back from other losses within a second.
@@ -115,7 +115,7 @@ export const cases = {
     const successes = record(client, 'pusher:signin_success');
     const offline = record(client.user.watchlist, 'offline');
     client.signin();
-    same((await errors.next()).data.data.code, 4302);
+    same(pusherError(await errors.next()).code, 4302);
     await successes.next();
     same((await offline.next()).data.user_ids.sort(), watchlist.slice(0, 100).sort());
   },
@@ -140,9 +140,9 @@ function ownChannel(client, id) {
 async function refusedSignin(world, client) {
   const errors = record(client.connection, 'error');
   client.signin();
-  const { data } = await errors.next();
-  same(data.data.code, null);
-  matches(data.data.message, /./, 'message');
+  const error = pusherError(await errors.next());
+  same(error.code, null);
+  matches(error.message, /./, 'message');
   await world.subscribe(client, world.name());
   same(client.user.user_data, null);
 }

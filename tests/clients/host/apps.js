@@ -11,6 +11,8 @@ const settings = {
   disabled: { enabled: false },
   /** Limits small enough to be met. */
   small: { client_events: true, limits: { presence_members: 2, client_events_per_second: 3, event_bytes: 100 } },
+  here: { allowed_origins: ['127.0.0.1'] },
+  elsewhere: { allowed_origins: ['https://elsewhere.example'] },
   single: { limits: { connections: 1 } },
 };
 
@@ -37,7 +39,7 @@ function appToml({ id, key, secret }, { limits, ...switches }) {
   return `${lines.join('\n')}\n`;
 }
 
-// TOML writes the strings, numbers and booleans used here as JSON does.
+// TOML writes the values used here as JSON does.
 function assignments(values) {
   return Object.entries(values).map(([key, value]) => `${key} = ${JSON.stringify(value)}`);
 }

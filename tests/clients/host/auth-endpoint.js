@@ -46,7 +46,7 @@ export function startAuthEndpoint() {
 
 function channelAnswer(library, form) {
   const channel = form.get('channel_name');
-  const { id, user_info, member_by_signin } = JSON.parse(form.get('user'));
+  const { id, user_info, member_by_signin } = JSON.parse(form.get('user') ?? '{}');
   const member = channel.startsWith('presence-') && !member_by_signin ? { user_id: id, user_info } : undefined;
   return library.authorizeChannel(form.get('socket_id'), channel, member);
 }

@@ -21,18 +21,13 @@ export async function openBrowser() {
   const [browser, files] = [await chromium.launch(LAUNCH), await serveFiles()];
   return {
     /** Opens `address` (of this repository's files, unless it is a whole URL) in a page with empty storage. */
-    async withPage(address, use) {
+    async open(address) {
       const context = await browser.newContext();
-      try {
-        const page = await context.newPage();
-        const uncaught = [];
-        page.on('pageerror', (error) => uncaught.push(error.stack));
-        await page.goto(new URL(address, files.url).href);
-        await use(page);
-        if (uncaught.length > 0) throw new Error(`uncaught in the page: ${uncaught.join('\n')}`);
-      } finally {
-        await context.close();
-      }
+      const page = await context.newPage();
+      const uncaught = [];
+      page.on('pageerror', (error) => uncaught.push(error.stack));
+      await page.goto(new URL(address, files.url).href);
+      return { page, uncaught, close: () => context.close() };
     },
     async close() {
       await browser.close();

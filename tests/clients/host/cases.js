@@ -1,26 +1,23 @@
-// Declares the shared cases as tests of one client, in whatever place `runCase` runs them.
+// Declares the shared cases as tests, in whatever place a runner runs them.
 
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { here } from './paths.js';
 
-const ECHO = 'echo.js';
+const TIMEOUT_MS = 120_000;
 
-/** All cases that concern pusher-js `client`, each as a test. */
-export async function declarePusherCases(client, runCase) {
-  const files = readdirSync(join(here, 'cases')).filter((file) => file !== ECHO);
-  for (const file of files) await declareFile(file, client, runCase);
-}
+const directory = join(here, 'cases');
+export const echoCases = ['echo.js'];
+export const pusherCases = readdirSync(directory).filter((file) => !echoCases.includes(file));
 
-export function declareEchoCases(client, runCase) {
-  return declareFile(ECHO, client, runCase);
-}
-
-async function declareFile(file, client, runCase) {
-  const { cases, needs } = await import(join(here, 'cases', file));
-  if (needs !== undefined && !client.abilities.includes(needs)) return;
-  describe(file, () => {
-    for (const name of Object.keys(cases)) test(name, () => runCase(file, name));
-  });
+/** Declares each case of `files` that the runner's client can do. */
+export async function declareCases(files, { abilities, run }) {
+  for (const file of files) {
+    const { cases, needs } = await import(join(directory, file));
+    if (needs !== undefined && !abilities.includes(needs)) continue;
+    describe(file, () => {
+      for (const name of Object.keys(cases)) test(name, { timeout: TIMEOUT_MS }, () => run(file, name));
+    });
+  }
 }

@@ -5,21 +5,44 @@ import { clients } from '../shared/clients.js';
 import { openBrowser } from './browser.js';
 import { Stage } from './stage.js';
 
+/** A runner of shared cases. */
 export async function inChromium(clientName) {
+  const client = clients[clientName];
   const stage = await Stage.open();
   const browser = await openBrowser();
+  let stagePage;
   afterEach(() => stage.closeOwnServers());
   after(async () => {
     await browser.close();
     await stage.close();
   });
-  return (file, name) =>
-    browser.withPage('/tests/clients/host/blank.html', async (page) => {
-      await page.exposeFunction('callStage', stage.call);
-      await page.addScriptTag({ url: clients[clientName].script });
-      const failure = await page.evaluate(runInPage, { file, name, clientName, site: stage.site });
+  return {
+    abilities: [...client.abilities, 'page'],
+    async run(file, name) {
+      // A new page for each file: a new one for each case would take longer than the cases do.
+      if (stagePage?.file !== file) {
+        await stagePage?.close();
+        stagePage = await openStagePage(browser, client, stage);
+        stagePage.file = file;
+      }
+      await stagePage.run(runInPage, { file, name, clientName, site: stage.site });
+    },
+  };
+}
+
+async function openStagePage(browser, client, stage) {
+  const { page, uncaught, close } = await browser.open('/tests/clients/host/blank.html');
+  await page.exposeFunction('callStage', stage.call);
+  await page.addScriptTag({ url: client.script });
+  return {
+    close,
+    async run(script, argument) {
+      const failure = await page.evaluate(script, argument);
+      const errors = uncaught.splice(0);
       if (failure) throw new Error(failure);
-    });
+      if (errors.length > 0) throw new Error(`uncaught in the page: ${errors.join('\n')}`);
+    },
+  };
 }
 
 /** Runs in the page. Gives the failure as text, since an Error loses its stack on the way. */

@@ -1,4 +1,4 @@
-// Runs cases in this process, with the Node build of a pusher-js.
+// Runs clients in this process, with the Node build of a pusher-js.
 
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -9,13 +9,22 @@ import { Stage } from './stage.js';
 
 const require = createRequire(import.meta.url);
 
+/** A runner of shared cases. */
 export async function inNode(client, { Echo } = {}) {
-  const Pusher = require(client.package);
+  const setting = await openSetting(client, { Echo });
+  return {
+    abilities: client.abilities,
+    async run(file, name) {
+      const { cases } = await import(join(here, 'cases', file));
+      await runCase(cases, name, setting);
+    },
+  };
+}
+
+/** What a `World` is made of; its server ends with the test file. */
+export async function openSetting(client, { Echo } = {}) {
   const stage = await Stage.open();
   afterEach(() => stage.closeOwnServers());
   after(() => stage.close());
-  return async (file, name) => {
-    const { cases } = await import(join(here, 'cases', file));
-    await runCase(cases, name, { Pusher, Echo, client, site: stage.site, call: stage.call });
-  };
+  return { Pusher: require(client.package), Echo, client, site: stage.site, call: stage.call };
 }

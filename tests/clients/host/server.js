@@ -17,17 +17,17 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
 export class Server {
   #child;
-  #directory;
   #args;
   log = [];
 
   /** Starts a server with the given TOML, or without any configuration. */
   static async start({ toml } = {}) {
     const server = new Server();
-    server.#directory = await mkdtemp(join(tmpdir(), 'tidings-clients-'));
-    server.#args = ['serve', '--host', '127.0.0.1', '--data-dir', join(server.#directory, 'data')];
+    // Where it runs, and so where it keeps its data.
+    server.directory = await mkdtemp(join(tmpdir(), 'tidings-clients-'));
+    server.#args = ['serve'];
     if (toml !== undefined) {
-      const file = join(server.#directory, 'tidings.toml');
+      const file = join(server.directory, 'tidings.toml');
       await writeFile(file, toml);
       server.#args.push('--config', file);
     }
@@ -47,7 +47,7 @@ export class Server {
 
   async stop() {
     await this.#end('SIGTERM');
-    await rm(this.#directory, { recursive: true });
+    await rm(this.directory, { recursive: true });
   }
 
   get url() {
@@ -56,7 +56,7 @@ export class Server {
 
   async #run(port) {
     const child = spawn(binary, [...this.#args, '--port', String(port)], {
-      cwd: this.#directory,
+      cwd: this.directory,
       env: environment(),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -88,6 +88,6 @@ export class Server {
 }
 
 // The tests say by flags and files what the server is to do; the caller's variables must not.
-function environment() {
+export function environment() {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TIDINGS|PUSHER)_/.test(name)));
 }

@@ -1,20 +1,21 @@
 // The versions of pusher-js under test: where each is found, what it knows, how it is told of the auth endpoint.
 
-export const pusherJs8 = {
-  package: 'pusher-js',
-  script: '/tests/clients/node_modules/pusher-js/dist/web/pusher-with-encryption.js',
-  abilities: ['signin', 'subscription_count'],
-  authOptions: (endpoints, params) => ({
-    channelAuthorization: { endpoint: endpoints.channel, transport: 'ajax', params },
-    userAuthentication: { endpoint: endpoints.user, transport: 'ajax', params },
-  }),
-};
+const packages = '/tests/clients/node_modules';
 
-export const pusherJs5 = {
-  package: 'pusher-js-5',
-  script: '/tests/clients/node_modules/pusher-js-5/dist/web/pusher.js',
-  abilities: [],
-  authOptions: (endpoints, params) => ({ authEndpoint: endpoints.channel, auth: { params }, disableStats: true }),
+export const clients = {
+  'pusher-js-8': {
+    package: 'pusher-js',
+    script: `${packages}/pusher-js/dist/web/pusher-with-encryption.js`,
+    abilities: ['signin', 'subscription_count'],
+    authOptions: (endpoints, params) => ({
+      channelAuthorization: { endpoint: endpoints.channel, transport: 'ajax', params },
+      userAuthentication: { endpoint: endpoints.user, transport: 'ajax', params },
+    }),
+  },
+  'pusher-js-5': {
+    package: 'pusher-js-5',
+    script: `${packages}/pusher-js-5/dist/web/pusher.js`,
+    abilities: [],
+    authOptions: (endpoints, params) => ({ authEndpoint: endpoints.channel, auth: { params }, disableStats: true }),
+  },
 };
-
-export const clients = { 'pusher-js-8': pusherJs8, 'pusher-js-5': pusherJs5 };

@@ -20,7 +20,9 @@ export function ok(condition, what) {
 function text(value) {
   if (Array.isArray(value)) return `[${value.map(text).join(',')}]`;
   if (value === null || typeof value !== 'object') return JSON.stringify(value) ?? 'undefined';
-  const entries = Object.keys(value).sort().map((key) => `${JSON.stringify(key)}:${text(value[key])}`);
+  // As in JSON, a key whose value is undefined counts as absent.
+  const keys = Object.keys(value).filter((key) => value[key] !== undefined).sort();
+  const entries = keys.map((key) => `${JSON.stringify(key)}:${text(value[key])}`);
   return `{${entries.join(',')}}`;
 }
 

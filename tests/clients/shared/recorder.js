@@ -1,6 +1,6 @@
 // Waiting for things to happen, with a deadline, in Node and in a page alike.
 
-const DEADLINE_MS = 15_000;
+const DEADLINE_MS = 10_000;
 
 /** Keeps what arrives until it is asked for, in order. */
 export class Recorder {
@@ -46,6 +46,11 @@ export function record(emitter, event) {
   const recorder = new Recorder(event);
   emitter.bind(event, (data, metadata) => recorder.add({ data, metadata }));
   return recorder;
+}
+
+/** The server's `{code, message}` in what pusher-js tells of an `error`: on its own, or wrapped. */
+export function pusherError({ data }) {
+  return (data.error ?? data).data;
 }
 
 /** Waits for `promise`; after the deadline fails, saying what did not happen. */

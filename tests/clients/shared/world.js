@@ -30,10 +30,6 @@ export class World {
     Pusher.log = (line) => this.#log.push(line);
   }
 
-  knows(ability) {
-    return this.client.abilities.includes(ability);
-  }
-
   /** A name no other case uses. */
   name(prefix = '') {
     names += 1;
@@ -76,7 +72,7 @@ export class World {
       'the connection',
       new Promise((resolve, reject) => {
         client.connection.bind('connected', resolve);
-        client.connection.bind('error', (error) => reject(new Error(`not connected: ${JSON.stringify(error)}`)));
+        client.connection.bind('error', ({ error }) => reject(new Error(`not connected: ${JSON.stringify(error?.data)}`)));
       }),
     );
   }

@@ -1,5 +1,5 @@
-import { declarePusherCases } from '../host/cases.js';
+import { declareCases, pusherCases } from '../host/cases.js';
 import { inNode } from '../host/in-node.js';
-import { pusherJs5 } from '../shared/clients.js';
+import { clients } from '../shared/clients.js';
 
-await declarePusherCases(pusherJs5, await inNode(pusherJs5));
+await declareCases(pusherCases, await inNode(clients['pusher-js-5']));

@@ -1,5 +1,4 @@
-import { declarePusherCases } from '../host/cases.js';
+import { declareCases, pusherCases } from '../host/cases.js';
 import { inChromium } from '../host/in-chromium.js';
-import { clients } from '../shared/clients.js';
 
-await declarePusherCases(clients['pusher-js-8'], await inChromium('pusher-js-8'));
+await declareCases(pusherCases, await inChromium('pusher-js-8'));

@@ -108,9 +108,10 @@ impl ClientFrame {
         match envelope.event.as_ref() {
             "pusher:ping" => Ok(ClientFrame::Ping),
             "pusher:pong" => Ok(ClientFrame::Pong),
-            "pusher:subscribe" => object(envelope.data)
-                .map(ClientFrame::Subscribe)
-                .ok_or(FrameError::Data { event: "pusher:subscribe", needs: "an object with a string channel" }),
+            "pusher:subscribe" => object(envelope.data).map(ClientFrame::Subscribe).ok_or(FrameError::Data {
+                event: "pusher:subscribe",
+                needs: "an object with a string channel",
+            }),
             "pusher:unsubscribe" => object::<Channel>(envelope.data)
                 .map(|data| ClientFrame::Unsubscribe { channel: data.channel })
                 .ok_or(FrameError::Data {
@@ -142,7 +143,8 @@ struct Channel {
 /// An object, or a string that holds one.
 fn object<T: DeserializeOwned>(data: Option<&RawValue>) -> Option<T> {
     let raw = data?.get();
-    let text = if raw.starts_with('"') { Cow::Owned(serde_json::from_str(raw).ok()?) } else { Cow::Borrowed(raw) };
+    let text =
+        if raw.starts_with('"') { Cow::Owned(serde_json::from_str(raw).ok()?) } else { Cow::Borrowed(raw) };
     let text: &str = &text;
     text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten()
 }

@@ -141,7 +141,8 @@ impl ServerFrame {
             ServerFrame::ConnectionEstablished { socket_id, activity_timeout_s } => frame(
                 "pusher:connection_established",
                 None,
-                &json!({"socket_id": socket_id.to_string(), "activity_timeout": activity_timeout_s}).to_string(),
+                &json!({"socket_id": socket_id.to_string(), "activity_timeout": activity_timeout_s})
+                    .to_string(),
             ),
             ServerFrame::Error { code, message } => {
                 json!({"event": "pusher:error", "data": {"code": code, "message": message}}).to_string()
@@ -200,7 +201,8 @@ impl ServerFrame {
 
 /// `{"event":..,"channel":..,"data":".."}`, the data as a JSON string.
 fn frame(event: &str, channel: Option<&str>, data: &str) -> String {
-    let mut text = String::with_capacity(event.len() + channel.map_or(0, str::len) + data.len() + data.len() / 8 + 40);
+    let mut text =
+        String::with_capacity(event.len() + channel.map_or(0, str::len) + data.len() + data.len() / 8 + 40);
     text.push_str("{\"event\":");
     push_quoted(&mut text, event);
     if let Some(channel) = channel {
@@ -242,7 +244,9 @@ mod tests {
 
     #[test]
     fn quotes_as_serde_json_reads() {
-        for value in ["", "plain", "a\"b\\c", "\n\r\t\u{8}\u{c}\u{1}\u{7f}", "ż ☕ \u{1F600} \u{2028}", "\\\"\\"] {
+        for value in
+            ["", "plain", "a\"b\\c", "\n\r\t\u{8}\u{c}\u{1}\u{7f}", "ż ☕ \u{1F600} \u{2028}", "\\\"\\"]
+        {
             let mut text = String::new();
             push_quoted(&mut text, value);
             assert_eq!(serde_json::from_str::<String>(&text).expect(&text), value);

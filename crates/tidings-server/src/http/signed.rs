@@ -1,0 +1,103 @@
+//! A request that an app has signed.
+
+use std::{sync::Arc, time::Duration};
+
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::{
+    Request,
+    body::{Bytes, Incoming},
+    http::request::Parts,
+};
+use tidings_protocol::{
+    App,
+    app::Limits,
+    auth::request::{self, Query},
+};
+
+use super::error::HttpError;
+use crate::{apps::LiveApp, node::Node};
+
+/// A body has this long to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// A body may be this long, or as long as the app's largest batch with every byte escaped, if that is more.
+const BODY_MAX: usize = 1024 * 1024;
+/// Where an app has no limits, bodies still have one.
+const UNLIMITED_BODY_MAX: usize = 64 * 1024 * 1024;
+
+/// A verified request.
+pub(super) struct Signed {
+    pub(super) live: Arc<LiveApp>,
+    /// The app's rules as they were when the request came.
+    pub(super) app: Arc<App>,
+    pub(super) parts: Parts,
+    pub(super) body: Bytes,
+}
+
+impl Signed {
+    /// Verifies a request whose path names the app.
+    pub(super) async fn of_app(node: &Node, id: &str, request: Request<Incoming>) -> Result<Self, HttpError> {
+        let live = node.apps.by_id(id).ok_or_else(|| HttpError::UnknownApp(id.to_owned()))?;
+        Self::verify(node, live, request).await
+    }
+
+    /// Verifies a request whose app is told by its key alone.
+    pub(super) async fn of_key(node: &Node, request: Request<Incoming>) -> Result<Self, HttpError> {
+        let query = Query::parse(request.uri().query().unwrap_or(""));
+        let key = query.value("auth_key").ok_or(request::RequestAuthError::Missing("auth_key"))?;
+        let live = node.apps.by_key(key).ok_or(request::RequestAuthError::UnknownKey)?;
+        Self::verify(node, live, request).await
+    }
+
+    async fn verify(node: &Node, live: Arc<LiveApp>, request: Request<Incoming>) -> Result<Self, HttpError> {
+        let app = live.app();
+        let (parts, body) = request.into_parts();
+        {
+            // Who does not even know the key has no body read.
+            let query = Query::parse(parts.uri.query().unwrap_or(""));
+            request::check_key(&app.key, &query)?;
+        }
+        let body = read_body(body, body_max(&app.limits)).await?;
+        let query = Query::parse(parts.uri.query().unwrap_or(""));
+        let received = request::Request {
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            query: parts.uri.query().unwrap_or(""),
+            body: &body,
+        };
+        request::check(&app.key, &app.secret, received, &query, node.clock.unix().as_secs())?;
+        if !app.enabled {
+            return Err(HttpError::AppDisabled);
+        }
+        Ok(Signed { live, app, parts, body })
+    }
+
+    /// The parameters of the request.
+    pub(super) fn query(&self) -> Query<'_> {
+        Query::parse(self.parts.uri.query().unwrap_or(""))
+    }
+
+    /// Counts a read against the app's limit.
+    pub(super) fn count_read(&self, node: &Node) -> Result<(), HttpError> {
+        let may = self.live.may_read(self.app.limits.reads_per_second, node.clock.now());
+        if may { Ok(()) } else { Err(HttpError::TooManyReads) }
+    }
+}
+
+fn body_max(limits: &Limits) -> usize {
+    match (limits.event_bytes.max(), limits.events_per_batch.max()) {
+        (Some(bytes), Some(events)) => {
+            BODY_MAX.max((6 * bytes as usize + 1024) * events as usize).min(UNLIMITED_BODY_MAX)
+        }
+        _ => UNLIMITED_BODY_MAX,
+    }
+}
+
+async fn read_body(body: Incoming, max: usize) -> Result<Bytes, HttpError> {
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, max).collect());
+    match collected.await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(HttpError::BodyTooLarge { max }),
+        Ok(Err(error)) => Err(HttpError::Body(error.to_string())),
+        Err(_) => Err(HttpError::BodyTimeout),
+    }
+}

@@ -1,0 +1,269 @@
+//! The channels of one app on this node: who subscribes, what is delivered to them.
+//!
+//! A channel's subscribers sit in slices of [`slice::SIZE`]. Publishing notes the event in each slice, under the
+//! channel's short lock, which is what gives all subscribers the same order; [`fanout`] then takes slice after slice
+//! and hands what is noted to the sockets, several events at a time where several wait.
+
+mod channel;
+pub(crate) mod fanout;
+mod slice;
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use dashmap::DashMap;
+use tidings_protocol::{
+    ChannelName, Publication,
+    cache::{CACHE_TTL, CachedEvent},
+    channel::{Caching, ChannelKind},
+    connection::{Join, Joined, Leave},
+    event::Origin,
+    frame::server::ServerFrame,
+    limit::Limit,
+    roster::{Change, RosterFull},
+};
+
+use self::{
+    channel::{Channel, Noted, State},
+    fanout::Fanout,
+    slice::Slice,
+};
+use crate::{
+    lock,
+    ws::{frame::Frame, socket::Socket},
+};
+
+/// The channels of one app that have subscribers or a kept event.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    channels: DashMap<ChannelName, Arc<Channel>>,
+    fanout: Arc<Fanout>,
+    /// Channels that keep an event, and when to look whether it has expired.
+    caching: Mutex<VecDeque<(Instant, ChannelName)>>,
+    /// Channels whose subscriber count is to be told later.
+    counting: Mutex<Vec<Arc<Channel>>>,
+}
+
+/// What a socket's task keeps of a subscription, to find it again without searching.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    channel: Arc<Channel>,
+    slice: Arc<Slice>,
+}
+
+/// The rules of the app that a join or leave goes by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) presence_members: Limit,
+    pub(crate) subscription_count: bool,
+}
+
+/// What is known of a channel.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChannelInfo {
+    pub(crate) subscribers: usize,
+    pub(crate) users: usize,
+    pub(crate) last_event: Option<CachedEvent>,
+}
+
+impl Hub {
+    pub(crate) fn new(fanout: Arc<Fanout>) -> Self {
+        // Two shards for each of a few cores: an app of one channel does not pay for more.
+        let channels = DashMap::with_shard_amount(16);
+        Hub { channels, fanout, caching: Mutex::default(), counting: Mutex::default() }
+    }
+
+    /// Delivers an event to the channel's subscribers here. What was delivered before comes before it, to each.
+    pub(crate) fn deliver(&self, publication: &Publication, now: Instant) {
+        let keep =
+            publication.origin == Origin::Backend && publication.channel.caching() == Caching::LastEvent;
+        loop {
+            let channel = match self.channels.get(&publication.channel) {
+                Some(channel) => channel.clone(),
+                None if keep => self.channel(&publication.channel),
+                None => return,
+            };
+            let mut state = lock(&channel.state);
+            if state.gone {
+                continue;
+            }
+            let text = publication.frame.encode();
+            let frame = Frame::text(&text);
+            if keep && let ServerFrame::Event { data, .. } = &publication.frame {
+                if state.keep(text, data.clone(), now) {
+                    lock(&self.caching).push_back((now + CACHE_TTL, channel.name.clone()));
+                }
+            }
+            let noted = state.note(&frame, publication.except);
+            drop(state);
+            self.fanout.schedule(noted);
+            return;
+        }
+    }
+
+    /// Subscribes a socket. `enter` makes of what is found the frames that come before any event of the channel.
+    ///
+    /// # Errors
+    /// [`RosterFull`] if it would be one member too many.
+    pub(crate) fn join(
+        &self,
+        socket: &Arc<Socket>,
+        join: Join,
+        rules: Rules,
+        now: Instant,
+        enter: impl FnOnce(Joined<Seat>) -> Vec<Frame>,
+    ) -> Result<(), RosterFull> {
+        loop {
+            let channel = self.channel(&join.channel);
+            let mut state = lock(&channel.state);
+            if state.gone {
+                continue;
+            }
+            let change = match state.roster.join(join.member, rules.presence_members) {
+                Ok(change) => change,
+                Err(full) => {
+                    self.forget_if_empty(&channel, &mut state, now);
+                    return Err(full);
+                }
+            };
+            let slice = state.seat(socket.clone());
+            let members = (channel.name.kind() == ChannelKind::Presence).then(|| state.roster.to_json());
+            let last_event = state.last_event(channel.name.caching(), now);
+            let seat = Seat { channel: channel.clone(), slice };
+            let frames = enter(Joined { seat, members, last_event });
+            // The socket's own task flushes when it has done all that it has read.
+            socket.push(&frames);
+            let mut noted = Noted::default();
+            if let Change::MemberAdded(member) = change {
+                let (user_id, info) = (member.user_id, member.info);
+                let frame = ServerFrame::MemberAdded { channel: channel.name.clone(), user_id, info };
+                noted = state.note(&Frame::text(&frame.encode()), Some(socket.id()));
+            }
+            noted.add(self.tell_count(&channel, &mut state, rules, now));
+            drop(state);
+            self.fanout.schedule(noted);
+            return Ok(());
+        }
+    }
+
+    /// Takes a socket out of a channel; nothing of it is delivered to the socket after.
+    pub(crate) fn leave(&self, socket: &Arc<Socket>, leave: Leave<Seat>, rules: Rules, now: Instant) {
+        let Seat { channel, slice } = leave.seat;
+        let mut state = lock(&channel.state);
+        state.unseat(socket, &slice);
+        let change = state.roster.leave(leave.user_id.as_deref());
+        if self.forget_if_empty(&channel, &mut state, now) {
+            return;
+        }
+        let mut noted = Noted::default();
+        if let Change::MemberRemoved(user_id) = change {
+            let frame = ServerFrame::MemberRemoved { channel: channel.name.clone(), user_id };
+            noted = state.note(&Frame::text(&frame.encode()), None);
+        }
+        noted.add(self.tell_count(&channel, &mut state, rules, now));
+        drop(state);
+        self.fanout.schedule(noted);
+    }
+
+    /// What is known of a channel; nothing, if it has neither subscribers nor a kept event.
+    pub(crate) fn info(&self, name: &ChannelName, now: Instant) -> ChannelInfo {
+        let channel = self.channels.get(name).map(|channel| channel.clone());
+        channel.map_or_else(ChannelInfo::default, |channel| lock(&channel.state).info(now))
+    }
+
+    /// The ids of a presence channel's users, sorted.
+    pub(crate) fn user_ids(&self, name: &ChannelName) -> Vec<String> {
+        let channel = self.channels.get(name).map(|channel| channel.clone());
+        channel.map_or_else(Vec::new, |channel| {
+            lock(&channel.state).roster.user_ids().map(String::from).collect()
+        })
+    }
+
+    /// The channels that have subscribers, by name.
+    pub(crate) fn occupied(&self, prefix: &str) -> Vec<(ChannelName, usize)> {
+        let named = self.channels.iter().filter(|entry| entry.key().as_str().starts_with(prefix));
+        // The guards of the map are let go of before a channel is locked.
+        let channels: Vec<Arc<Channel>> = named.map(|entry| entry.value().clone()).collect();
+        let mut occupied: Vec<_> = channels
+            .into_iter()
+            .filter_map(|channel| {
+                let state = lock(&channel.state);
+                (state.roster.subscribers() > 0).then(|| (channel.name.clone(), state.roster.users()))
+            })
+            .collect();
+        occupied.sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+        occupied
+    }
+
+    /// Does what is due: tells counts that were held back, forgets expired events.
+    pub(crate) fn tick(&self, now: Instant) {
+        let counting = std::mem::take(&mut *lock(&self.counting));
+        for channel in counting {
+            let mut state = lock(&channel.state);
+            if state.pace.tick(now) {
+                let noted = state.note_count(&channel.name);
+                drop(state);
+                self.fanout.schedule(noted);
+            } else if state.pace.next().is_some() {
+                drop(state);
+                lock(&self.counting).push(channel);
+            }
+        }
+        while let Some(name) = self.next_expiring(now) {
+            let channel = self.channels.get(&name).map(|channel| channel.clone());
+            let Some(channel) = channel else { continue };
+            let mut state = lock(&channel.state);
+            match state.expires() {
+                Some(at) if at > now => lock(&self.caching).push_back((at, name)),
+                _ => {
+                    self.forget_if_empty(&channel, &mut state, now);
+                }
+            }
+        }
+    }
+
+    fn next_expiring(&self, now: Instant) -> Option<ChannelName> {
+        let mut caching = lock(&self.caching);
+        caching.pop_front_if(|(at, _)| *at <= now).map(|(_, name)| name)
+    }
+
+    fn channel(&self, name: &ChannelName) -> Arc<Channel> {
+        if let Some(channel) = self.channels.get(name) {
+            return channel.clone();
+        }
+        let new = || Arc::new(Channel::new(name.clone()));
+        self.channels.entry(name.clone()).or_insert_with(new).clone()
+    }
+
+    /// Removes a channel that nobody subscribes to and that keeps nothing.
+    fn forget_if_empty(&self, channel: &Arc<Channel>, state: &mut State, now: Instant) -> bool {
+        state.expire(now);
+        state.gone = state.is_empty();
+        if state.gone {
+            self.channels.remove_if(&channel.name, |_, there| Arc::ptr_eq(there, channel));
+        }
+        state.gone
+    }
+
+    /// Tells the subscribers how many they are, now or later, where the app wants it.
+    fn tell_count(&self, channel: &Arc<Channel>, state: &mut State, rules: Rules, now: Instant) -> Noted {
+        let counted = match channel.name.kind() {
+            ChannelKind::Presence | ChannelKind::User => false,
+            ChannelKind::Public | ChannelKind::Private | ChannelKind::Encrypted => rules.subscription_count,
+        };
+        if !counted {
+            return Noted::default();
+        }
+        let held_back = state.pace.next().is_some();
+        if state.pace.changed(state.roster.subscribers(), now) {
+            return state.note_count(&channel.name);
+        }
+        if !held_back {
+            lock(&self.counting).push(channel.clone());
+        }
+        Noted::default()
+    }
+}

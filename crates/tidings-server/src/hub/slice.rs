@@ -1,0 +1,118 @@
+//! A part of a channel's subscribers, served by one worker at a time.
+
+use std::sync::{Arc, Mutex};
+
+use tidings_protocol::SocketId;
+
+use crate::{
+    lock,
+    ws::{frame::Frame, socket::Socket},
+};
+
+/// The most sockets in a slice: what one worker hands out before it looks for other work.
+pub(super) const SIZE: usize = 128;
+/// What is handed out of a slice at a time; a queue for one socket grows by no more before it is flushed.
+const EVENTS_PER_TURN: usize = 64;
+const BYTES_PER_TURN: usize = 128 * 1024;
+
+#[derive(Debug, Default)]
+pub(crate) struct Slice {
+    waiting: Mutex<Waiting>,
+    /// Locked while events are handed to the outboxes, not while anything is written.
+    sockets: Mutex<Vec<Seated>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    events: Vec<Event>,
+    /// Fan-out has this slice, or is about to.
+    taken_up: bool,
+}
+
+/// An event that waits to be handed to the sockets of a slice.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub(super) sequence: u64,
+    pub(super) frame: Frame,
+    pub(super) except: Option<SocketId>,
+    /// How many sockets the slice had.
+    pub(super) sockets: usize,
+}
+
+#[derive(Debug)]
+struct Seated {
+    socket: Arc<Socket>,
+    /// Events up to this one are from before the subscription.
+    after: u64,
+}
+
+/// How a turn ended.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// How many deliveries it was, by the count of when they were noted.
+    pub(super) deliveries: usize,
+    /// Whether more waits.
+    pub(super) more: bool,
+}
+
+impl Slice {
+    pub(super) fn add(&self, socket: Arc<Socket>, after: u64) {
+        lock(&self.sockets).push(Seated { socket, after });
+    }
+
+    pub(super) fn remove(&self, socket: &Arc<Socket>) {
+        let mut sockets = lock(&self.sockets);
+        let at = sockets.iter().position(|seated| Arc::ptr_eq(&seated.socket, socket));
+        sockets.swap_remove(at.expect("a socket that leaves is seated"));
+    }
+
+    /// Notes an event; true if fan-out is to be given the slice.
+    pub(super) fn note(&self, event: Event) -> bool {
+        let mut waiting = lock(&self.waiting);
+        waiting.events.push(event);
+        !std::mem::replace(&mut waiting.taken_up, true)
+    }
+
+    /// Hands what waits to the outboxes; adds to `owed` the sockets that are to be flushed.
+    pub(super) fn hand_out(&self, owed: &mut Vec<Arc<Socket>>) -> Turn {
+        let events = self.take();
+        let deliveries = events.iter().map(|event| event.sockets).sum();
+        if let (Some(first), Some(last)) = (events.first(), events.last()) {
+            let for_all = events.iter().all(|event| event.except.is_none());
+            for Seated { socket, after } in lock(&self.sockets).iter() {
+                let id = socket.id();
+                let flush = if for_all && *after < first.sequence {
+                    socket.push(events.iter().map(|event| &event.frame))
+                } else if *after < last.sequence {
+                    let wanted = |event: &&Event| *after < event.sequence && event.except != Some(id);
+                    socket.push(events.iter().filter(wanted).map(|event| &event.frame))
+                } else {
+                    false
+                };
+                if flush {
+                    owed.push(socket.clone());
+                }
+            }
+        }
+        let mut waiting = lock(&self.waiting);
+        let more = !waiting.events.is_empty();
+        waiting.taken_up = more;
+        Turn { deliveries, more }
+    }
+
+    fn take(&self) -> Vec<Event> {
+        let mut waiting = lock(&self.waiting);
+        let mut bytes = 0;
+        let within = waiting.events.iter().take(EVENTS_PER_TURN).take_while(|event| {
+            let first = bytes == 0;
+            bytes += event.frame.len();
+            first || bytes <= BYTES_PER_TURN
+        });
+        let count = within.count();
+        if count == waiting.events.len() {
+            std::mem::take(&mut waiting.events)
+        } else {
+            waiting.events.drain(..count).collect()
+        }
+    }
+}

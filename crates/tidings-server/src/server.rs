@@ -1,0 +1,166 @@
+//! The listener, and the life of the server from bind to shutdown.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, Protocol, Socket, Type};
+use tidings_protocol::{App, Close, connection::Timing};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::{Clock, http, linger::Lingering, metrics::Metrics, node::Node, wheel};
+
+/// Where and how the server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// The address.
+    pub host: IpAddr,
+    /// The port; 0 takes a free one.
+    pub port: u16,
+    /// Silence after which clients and server ping each other.
+    pub activity_timeout: Duration,
+}
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    node: Arc<Node>,
+}
+
+/// The apps of a running server, to be replaced when they change.
+#[derive(Clone, Debug)]
+pub struct AppsHandle(Arc<Node>);
+
+/// Connections that may wait to be accepted: after a restart all clients come at once.
+const BACKLOG: i32 = 4096;
+/// A request's head has this long to arrive, and a connection may be idle as long.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// A request's head may be this long.
+const HEAD_MAX: usize = 16 * 1024;
+/// Without free file descriptors the listener rests this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// At shutdown, sockets have this long to be told.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+impl Server {
+    /// Listens.
+    ///
+    /// # Errors
+    /// If the address cannot be had.
+    pub fn bind(config: ServerConfig, apps: Vec<App>, clock: Clock) -> io::Result<Server> {
+        let listener = listen(SocketAddr::new(config.host, config.port))?;
+        let timing = Timing { activity_timeout: config.activity_timeout, ..Timing::default() };
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let node = Node::new(apps, clock, timing, workers, config.host.is_loopback());
+        Ok(Server { listener, node: Arc::new(node) })
+    }
+
+    /// The address, with the port that was taken.
+    ///
+    /// # Panics
+    /// Never: the listener is bound.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.listener.local_addr().expect("the listener is bound")
+    }
+
+    /// The apps, for whoever notices that they have changed.
+    #[must_use]
+    pub fn apps(&self) -> AppsHandle {
+        AppsHandle(self.node.clone())
+    }
+
+    /// Serves until `shutdown` completes; then tells every client to come back, and returns when all have been told.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Server { listener, node } = self;
+        let ticking = tokio::spawn(tick(node.clone()));
+        tokio::select! {
+            () = accept(listener, &node) => {}
+            () = shutdown => {}
+        }
+        node.close_all(&Close::Restart);
+        let told = async {
+            while node.open_sockets() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(FAREWELL, told).await.is_err() {
+            tracing::warn!(sockets = node.open_sockets(), "sockets did not answer the close in time");
+        }
+        ticking.abort();
+    }
+}
+
+impl AppsHandle {
+    /// Takes these apps and no others, without a restart. The connections of apps that may no longer be used are
+    /// closed with 4003; all others stay.
+    pub fn replace(&self, apps: Vec<App>) {
+        self.0.replace_apps(apps);
+    }
+
+    /// What the server counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.metrics
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn tick(node: Arc<Node>) {
+    loop {
+        node.clock.tick(wheel::TICK).await;
+        node.tick();
+    }
+}
+
+async fn accept(listener: TcpListener, node: &Arc<Node>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(serve(stream, node.clone()));
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether a failed accept says something about that peer alone.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
+
+async fn serve(stream: TcpStream, node: Arc<Node>) {
+    // A socket that refuses this is slower, not wrong.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request| http::answer(node.clone(), request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX)
+        .serve_connection(TokioIo::new(Lingering::new(stream)), service)
+        .with_upgrades();
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "connection ended");
+    }
+}

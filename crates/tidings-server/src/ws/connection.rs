@@ -1,0 +1,361 @@
+//! The task of one socket: between its bytes, its [`Connection`] and the [`Node`].
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use tidings_protocol::{Close, Connection, connection::Output, frame::server::ServerFrame};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
+    net::{TcpStream, tcp::OwnedReadHalf},
+};
+
+use super::{
+    frame::Frame,
+    reader::{Message, Next, Reader},
+    socket::{Calls, Socket},
+};
+use crate::{
+    apps::LiveApp,
+    hub::Seat,
+    node::{Node, frame},
+    random,
+};
+
+/// The peer has this long to read what waits for it, once the kernel takes no more.
+const STALLED_AFTER: Duration = Duration::from_secs(30);
+/// The peer has this long to answer a close frame.
+const CLOSE_REPLY: Duration = Duration::from_secs(5);
+/// A message may be this long, and six times an event's data where that is more: JSON may escape every byte.
+const MESSAGE_MAX: usize = 128 * 1024;
+/// Where an app has no limit for an event's data, messages still have one.
+const UNLIMITED_MESSAGE_MAX: usize = 16 * 1024 * 1024;
+
+const READ_BYTES: usize = 16 * 1024;
+
+thread_local! {
+    /// What a thread reads into, whichever socket it serves: an idle socket has no buffer.
+    static READ_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// Serves a connection from its first frame to its last. `early` is what came right behind the handshake.
+pub(crate) async fn serve(node: Arc<Node>, live: Arc<LiveApp>, stream: TcpStream, early: &[u8]) {
+    let app = live.app();
+    if !live.connected(app.limits.connections) {
+        return refuse(stream, &Close::OverConnections).await;
+    }
+    let mut task = Task::open(node, live, stream);
+    task.read(&mut early.to_vec());
+    task.settle();
+    while let Poll::Ready(Turn::Go) = poll_fn(|cx| task.poll(cx).map(Poll::Ready)).await {
+        task.settle();
+        if std::mem::take(&mut task.published) {
+            task.node.room().await;
+        }
+    }
+}
+
+/// Says why a connection is not taken, and closes it.
+pub(crate) async fn refuse(mut stream: TcpStream, close: &Close) {
+    tracing::info!(code = close.code(), reason = %close.message(), "connection refused");
+    let mut farewell = Vec::new();
+    if let Some(error) = ServerFrame::before_close(close) {
+        farewell.extend_from_slice(&Frame::text(&error.encode()));
+    }
+    farewell.extend_from_slice(&Frame::close(close));
+    // A peer that is gone needs no farewell.
+    let _ = tokio::time::timeout(CLOSE_REPLY, async {
+        stream.write_all(&farewell).await?;
+        await_close(&mut stream).await?;
+        stream.shutdown().await
+    })
+    .await;
+}
+
+/// Reads until the peer's close frame: to end before could lose ours.
+async fn await_close(stream: &mut TcpStream) -> io::Result<()> {
+    let mut reader = Reader::default();
+    let mut bytes = [0; 512];
+    let mut answered = false;
+    while !answered {
+        let count = stream.read(&mut bytes).await?;
+        let read = reader.feed(&mut bytes[..count], MESSAGE_MAX, |message| {
+            answered |= matches!(message, Message::Close(_));
+            Next::Go
+        });
+        answered |= count == 0 || read.is_err();
+    }
+    Ok(())
+}
+
+struct Task {
+    node: Arc<Node>,
+    live: Arc<LiveApp>,
+    socket: Arc<Socket>,
+    reading: OwnedReadHalf,
+    reader: Reader,
+    connection: Connection<Seat>,
+    message_max: usize,
+    /// When the wheel will tell the time next.
+    told_at: Option<Instant>,
+    /// The kernel takes no more for now.
+    blocked: bool,
+    /// Something has been published since the publisher last asked for room.
+    published: bool,
+    end: End,
+}
+
+/// How far the connection's end has come.
+enum End {
+    Open,
+    /// Our close frame is on its way; the peer has until then to answer.
+    Closing {
+        until: Instant,
+    },
+    /// The peer's close frame has come; what waits still goes out.
+    Answered {
+        until: Instant,
+    },
+    Over,
+}
+
+enum Turn {
+    Go,
+    Over,
+}
+
+impl Task {
+    fn open(node: Arc<Node>, live: Arc<LiveApp>, stream: TcpStream) -> Self {
+        let (reading, writer) = stream.into_split();
+        let app = live.app();
+        let mut writer = Some(writer);
+        let socket = loop {
+            let id = random::socket_id();
+            let taken = writer.take().expect("the writer is put back where the id was taken");
+            let socket = Arc::new(Socket::new(id, live.id().clone(), node.clock.clone(), taken));
+            if node.opened(&socket) {
+                break socket;
+            }
+            writer = Arc::into_inner(socket).map(Socket::into_writer);
+        };
+        let message_max = match app.limits.event_bytes.max() {
+            Some(max) => MESSAGE_MAX.max(6 * max as usize),
+            None => UNLIMITED_MESSAGE_MAX,
+        };
+        let mut outputs = Vec::new();
+        let connection = Connection::open(app, socket.id(), node.timing, node.clock.now(), &mut outputs);
+        let mut task = Task {
+            node,
+            live,
+            socket,
+            reading,
+            reader: Reader::default(),
+            connection,
+            message_max,
+            told_at: None,
+            blocked: false,
+            published: false,
+            end: End::Open,
+        };
+        task.carry_out(outputs);
+        task
+    }
+
+    /// Waits for the first of: a call, room in the kernel, bytes; and deals with it.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+        if let End::Over = self.end {
+            return Poll::Ready(Turn::Over);
+        }
+        let calls = self.socket.calls(cx);
+        if calls.any() {
+            self.answer(calls);
+            return Poll::Ready(Turn::Go);
+        }
+        if self.blocked {
+            // Nothing is read of a peer that does not read.
+            ready!(self.socket.poll_writable(cx));
+            self.blocked = false;
+            self.socket.resume();
+            return Poll::Ready(Turn::Go);
+        }
+        READ_BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            match ready!(Pin::new(&mut self.reading).poll_read(cx, &mut buffer)) {
+                Ok(()) if buffer.filled().is_empty() => self.gone("the peer closed the connection"),
+                Ok(()) => self.read(buffer.filled_mut()),
+                Err(error) => self.gone(&error.to_string()),
+            }
+            Poll::Ready(Turn::Go)
+        })
+    }
+
+    /// After a turn: sends what it has brought, and sees to the next deadline.
+    fn settle(&mut self) {
+        self.socket.flush();
+        let sent = self.socket.outbox().is_empty();
+        let deadline = match self.end {
+            End::Open => self.connection.next_timeout(),
+            End::Answered { .. } if sent => {
+                self.end = End::Over;
+                return;
+            }
+            End::Closing { until } | End::Answered { until } => until,
+            End::Over => return,
+        };
+        let deadline =
+            self.socket.blocked_since().map_or(deadline, |since| deadline.min(since + STALLED_AFTER));
+        if self.told_at.is_none_or(|at| deadline < at) {
+            self.told_at = Some(deadline);
+            self.node.wheel.schedule(self.socket.id(), deadline);
+        }
+    }
+
+    fn answer(&mut self, calls: Calls) {
+        self.blocked |= calls.contain(Calls::BLOCKED);
+        if calls.contain(Calls::CLOSE)
+            && let Some(close) = self.socket.close_wanted()
+        {
+            self.close(&close);
+        }
+        if calls.contain(Calls::TIME) {
+            self.told_at = None;
+            self.handle_time();
+        }
+    }
+
+    fn handle_time(&mut self) {
+        let now = self.node.clock.now();
+        match self.end {
+            End::Open if self.socket.blocked_since().is_some_and(|since| now >= since + STALLED_AFTER) => {
+                self.close(&Close::SlowConsumer);
+            }
+            End::Open => {
+                let mut outputs = Vec::new();
+                self.connection.handle_timeout(now, &mut outputs);
+                self.carry_out(outputs);
+            }
+            End::Closing { until } | End::Answered { until } if now >= until => self.end = End::Over,
+            End::Closing { .. } | End::Answered { .. } | End::Over => {}
+        }
+    }
+
+    /// Bytes have come.
+    fn read(&mut self, bytes: &mut [u8]) {
+        let mut reader = std::mem::take(&mut self.reader);
+        let read = reader.feed(bytes, self.message_max, |message| self.handle(message));
+        self.reader = reader;
+        match (read, &self.end) {
+            (Ok(()), _) | (Err(_), End::Answered { .. } | End::Over) => {}
+            (Err(close), End::Open) => self.close(&close),
+            (Err(_), End::Closing { .. }) => self.end = End::Over,
+        }
+    }
+
+    fn handle(&mut self, message: Message<'_>) -> Next {
+        let now = self.node.clock.now();
+        match (&self.end, message) {
+            (End::Open, Message::Text(text)) => {
+                let mut outputs = Vec::new();
+                self.connection.handle_text(text, now, &mut outputs);
+                self.carry_out(outputs);
+            }
+            (End::Open, Message::Ping(payload)) => {
+                self.connection.saw_life(now);
+                self.socket.push(&[Frame::pong(payload)]);
+            }
+            (End::Open, Message::Pong) => self.connection.saw_life(now),
+            (End::Open, Message::Close(code)) => {
+                self.log_closed(code, "closed by the peer");
+                self.socket.outbox().close_reply(code);
+                self.end = End::Answered { until: now + CLOSE_REPLY };
+            }
+            (End::Closing { until }, Message::Close(_)) => self.end = End::Answered { until: *until },
+            (End::Closing { .. } | End::Answered { .. } | End::Over, _) => {}
+        }
+        match self.end {
+            End::Open | End::Closing { .. } => Next::Go,
+            End::Answered { .. } | End::Over => Next::Stop,
+        }
+    }
+
+    fn carry_out(&mut self, outputs: Vec<Output<Seat>>) {
+        for output in outputs {
+            match output {
+                Output::Send(_) | Output::Ping => {
+                    self.socket.push(frame(&output).as_slice());
+                }
+                Output::Join(join) => {
+                    let channel = join.channel.clone();
+                    if let Err(full) = self.node.join(&self.live, &self.socket, &mut self.connection, join) {
+                        let mut outputs = Vec::new();
+                        self.connection.refused(&channel, full, self.node.clock.now(), &mut outputs);
+                        self.carry_out(outputs);
+                    }
+                }
+                Output::Leave(leave) => {
+                    self.node.leave(&self.live, &self.socket, self.connection.app(), leave);
+                }
+                Output::Publish(publication) => {
+                    self.node.publish(&self.live, &publication);
+                    self.published = true;
+                }
+                Output::SignIn(user) => {
+                    self.node.sign_in(&self.live, &self.socket, &user);
+                }
+                Output::Close(close) => self.close(&close),
+            }
+        }
+    }
+
+    /// Says why, and waits for the peer's close frame. The channels are left at once: nothing is delivered any more.
+    fn close(&mut self, close: &Close) {
+        if !matches!(self.end, End::Open) {
+            return;
+        }
+        let slow = *close == Close::SlowConsumer;
+        if slow {
+            self.node.metrics.slow_consumer_closed();
+        }
+        self.log_closed(Some(close.code()), &close.message());
+        self.socket.outbox().close(close, slow);
+        self.end = End::Closing { until: self.node.clock.now() + CLOSE_REPLY };
+        self.leave();
+    }
+
+    /// The socket is broken or at its end.
+    fn gone(&mut self, reason: &str) {
+        if let End::Open = self.end {
+            self.log_closed(None, reason);
+        }
+        self.end = End::Over;
+    }
+
+    fn leave(&mut self) {
+        let app = self.connection.app().clone();
+        for leave in self.connection.leave_all() {
+            self.node.leave(&self.live, &self.socket, &app, leave);
+        }
+        if let Some(user) = self.connection.sign_out() {
+            self.node.sign_out(&self.live, &self.socket, &user);
+        }
+    }
+
+    fn log_closed(&self, code: Option<u16>, reason: &str) {
+        tracing::info!(app_id = %self.live.id(), socket_id = %self.socket.id(), code, reason, "connection closed");
+    }
+}
+
+impl Drop for Task {
+    /// However the task ends, nothing of its socket stays anywhere.
+    fn drop(&mut self) {
+        self.leave();
+        self.node.closed(&self.socket);
+        self.live.disconnected();
+    }
+}

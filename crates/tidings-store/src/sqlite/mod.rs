@@ -1,0 +1,125 @@
+//! The store in one `SQLite` file.
+
+mod apps;
+mod migrations;
+
+use std::{
+    fs::{self, DirBuilder, Permissions},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode};
+
+use crate::StoreError;
+
+const FILE_NAME: &str = "tidings.db";
+/// How long a lock of another process is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Everything kept: one connection to one file.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens the store in this directory; makes both where they are not there, for this user's eyes only.
+    ///
+    /// # Errors
+    /// [`StoreError`] if they cannot be made, opened or brought to this version.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data_dir)
+            .map_err(|source| StoreError::Directory { path: data_dir.to_owned(), source })?;
+        let path = Self::path_in(data_dir);
+        let is_new = !path.exists();
+        let mut connection = Connection::open(&path).map_err(|source| report(&path, source))?;
+        if is_new {
+            // By name: to open and close the file would let go of SQLite's locks on it in this process.
+            fs::set_permissions(&path, Permissions::from_mode(0o600))
+                .map_err(|_| StoreError::Open { path: path.clone() })?;
+        }
+        configure(&connection).map_err(|source| report(&path, source))?;
+        migrations::run(&mut connection, &path)?;
+        Ok(Store { path, connection })
+    }
+
+    /// Opens the store in this directory if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be opened or brought to this version.
+    pub fn open_existing(data_dir: &Path) -> Result<Option<Self>, StoreError> {
+        if Self::path_in(data_dir).exists() { Self::open(data_dir).map(Some) } else { Ok(None) }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A number that changes when another connection, of whatever process, has changed something.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub fn data_version(&self) -> Result<u32, StoreError> {
+        self.connection
+            .query_row("PRAGMA data_version", [], |row| row.get(0))
+            .map_err(|source| self.report(source))
+    }
+
+    fn path_in(data_dir: &Path) -> PathBuf {
+        data_dir.join(FILE_NAME)
+    }
+
+    fn report(&self, source: rusqlite::Error) -> StoreError {
+        report(&self.path, source)
+    }
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    use_wal(connection)?;
+    // An acknowledged row survives a power cut.
+    connection.pragma_update(None, "synchronous", "FULL")
+}
+
+/// Switches the file to a write-ahead log. `SQLite` does not wait for others that do the same at this moment, so the
+/// waiting is done here.
+fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let mut waited = Duration::ZERO;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && waited < BUSY_TIMEOUT =>
+            {
+                thread::sleep(PAUSE);
+                waited += PAUSE;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// What `SQLite` reported, told as what it means for this file.
+fn report(path: &Path, source: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            StoreError::Open { path }
+        }
+        Some(ErrorCode::NotADatabase) => StoreError::NotADatabase { path },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Locked { path },
+        _ => StoreError::Sqlite { path, source },
+    }
+}
+
+#[cfg(test)]
+mod tests;

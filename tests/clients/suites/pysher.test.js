@@ -1,0 +1,3 @@
+import { declarePythonTests } from '../host/python.js';
+
+await declarePythonTests('test_pysher');

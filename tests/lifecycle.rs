@@ -1,0 +1,74 @@
+//! Stopping, apps that change, and what is left when sockets have gone.
+
+use serde_json::json;
+use tidings_protocol::{app::AppSecret, origin::AllowedOrigins};
+use tidings_server::Clock;
+
+use crate::harness::{Client, TestServer, app, open};
+
+#[tokio::test]
+async fn a_stop_tells_every_client_to_come_back() {
+    let server = TestServer::start().await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(server.connect().await);
+    }
+    let closing =
+        clients.into_iter().map(|mut client| tokio::spawn(async move { client.expect_closed(4200).await }));
+    let closing: Vec<_> = closing.collect();
+    server.stop().await;
+    for closed in closing {
+        closed.await.expect("closed with 4200");
+    }
+}
+
+#[tokio::test]
+async fn apps_change_without_a_restart() {
+    let server = TestServer::start().await;
+    let mut stays = server.connect().await;
+    stays.subscribe(&server, "room", None).await;
+    let mut second = app();
+    second.id = "2".to_owned();
+    second.key = "second-key".to_owned();
+    server.apps.replace(vec![app(), second.clone()]);
+    let mut on_second = Client { ws: open(&server, "/app/second-key").await, socket_id: String::new() };
+    on_second.frame().await.expect("a greeting");
+
+    second.enabled = false;
+    server.apps.replace(vec![app(), second]);
+    on_second.expect_closed(4003).await;
+    server.trigger("room", "e", "still here").await;
+    assert_eq!(stays.expect("e", "room").await, "still here");
+    let mut refused = Client { ws: open(&server, "/app/second-key").await, socket_id: String::new() };
+    refused.expect_closed(4003).await;
+
+    let mut rotated = app();
+    rotated.secret = AppSecret::new("another-secret");
+    server.apps.replace(vec![rotated]);
+    let body = json!({"name": "e", "channel": "room", "data": ""}).to_string();
+    assert_eq!(server.post("/apps/1/events", &body).await.0, 401, "the old secret signs no more");
+    stays.expect_nothing().await;
+
+    server.apps.replace(Vec::new());
+    stays.expect_closed(4003).await;
+}
+
+#[tokio::test]
+async fn only_allowed_origins_connect() {
+    let mut app = app();
+    app.allowed_origins = AllowedOrigins::parse(["https://shop.example"]).expect("an origin");
+    let server = TestServer::start_with(app, Clock::system()).await;
+    let status = async |origin: &str| {
+        use tokio_tungstenite::{client_async, tungstenite::client::IntoClientRequest as _};
+        let mut request =
+            format!("ws://{}/app/test-key", server.address).into_client_request().expect("a request");
+        request.headers_mut().insert("origin", origin.parse().expect("a header"));
+        let stream = tokio::net::TcpStream::connect(server.address).await.expect("connect");
+        let (ws, _) = client_async(request, stream).await.expect("an upgrade");
+        Client { ws, socket_id: String::new() }
+    };
+    let greeting = status("https://shop.example").await.frame().await.expect("a greeting");
+    assert_eq!(greeting["event"], "pusher:connection_established");
+    status("https://evil.example").await.expect_closed(4009).await;
+    server.connect().await.expect_nothing().await;
+}

@@ -1,0 +1,7 @@
+//! The whole server, in this process and over real sockets.
+
+mod bad_input;
+mod delivery;
+mod harness;
+mod http_api;
+mod lifecycle;
