@@ -105,9 +105,9 @@ pub struct Joined<S> {
 pub struct Connection<S> {
     app: Arc<App>,
     socket_id: SocketId,
-    timing: Timing,
+    timing: Arc<Timing>,
     subscriptions: HashMap<ChannelName, Subscription<S>>,
-    user: Option<User>,
+    user: Option<Box<User>>,
     client_events: Rate,
     errors: Rate,
     last_seen: Instant,
@@ -128,10 +128,11 @@ impl<S> Connection<S> {
     pub fn open(
         app: Arc<App>,
         socket_id: SocketId,
-        timing: Timing,
+        timing: impl Into<Arc<Timing>>,
         now: Instant,
         out: &mut Vec<Output<S>>,
     ) -> Self {
+        let timing = timing.into();
         out.push(Output::Send(ServerFrame::ConnectionEstablished {
             socket_id,
             activity_timeout_s: timing.activity_timeout.as_secs(),
@@ -171,7 +172,7 @@ impl<S> Connection<S> {
 
     /// The socket is gone: who it was signed in as.
     pub fn sign_out(&mut self) -> Option<User> {
-        self.user.take()
+        self.user.take().map(|user| *user)
     }
 
     /// Something came from the peer, if only a PONG: it lives.
@@ -363,7 +364,7 @@ impl<S> Connection<S> {
         }
         self.authorize_by = None;
         if self.user.is_none() {
-            self.user = Some(user.clone());
+            self.user = Some(Box::new(user.clone()));
             out.push(Output::SignIn(user));
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The one road for everything that is published, joined and left.
 
-use std::sync::Arc;
+use std::{hash::Hash, sync::Arc};
 
 use dashmap::DashMap;
 use tidings_protocol::{
@@ -27,7 +27,7 @@ use crate::{
 pub(crate) struct Node {
     pub(crate) apps: Apps,
     pub(crate) clock: Clock,
-    pub(crate) timing: Timing,
+    pub(crate) timing: Arc<Timing>,
     pub(crate) metrics: Metrics,
     pub(crate) wheel: Wheel,
     /// Only this machine reaches the server.
@@ -44,7 +44,7 @@ impl Node {
             apps: Apps::new(apps, fanout.clone()),
             wheel: Wheel::new(clock.now()),
             clock,
-            timing,
+            timing: Arc::new(timing),
             is_local,
             metrics: Metrics::default(),
             sockets: DashMap::new(),
@@ -55,6 +55,11 @@ impl Node {
     /// Publishes an event. To be followed by [`room`](Self::room) before the next, once nothing is locked.
     pub(crate) fn publish(&self, live: &LiveApp, publication: &Publication) {
         live.hub.deliver(publication, self.clock.now());
+    }
+
+    /// Whether publishers are to wait for [`room`](Self::room).
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.fanout.is_crowded()
     }
 
     /// Returns when there is room for more events.
@@ -148,6 +153,7 @@ impl Node {
         for live in self.apps.all() {
             live.hub.tick(now);
         }
+        give_back(&self.sockets);
     }
 
     fn close_where(&self, close: &Close, wanted: impl Fn(&Socket) -> bool) {
@@ -167,6 +173,14 @@ pub(crate) fn frame<S>(output: &Output<S>) -> Option<Frame> {
         Output::Join(_) | Output::Leave(_) | Output::Publish(_) | Output::SignIn(_) | Output::Close(_) => {
             None
         }
+    }
+}
+
+/// Gives back the memory of a map that has become much emptier.
+pub(crate) fn give_back<K: Eq + Hash, V>(map: &DashMap<K, V>) {
+    const SMALL: usize = 1024;
+    if map.capacity() > SMALL.max(8 * map.len()) {
+        map.shrink_to_fit();
     }
 }
 

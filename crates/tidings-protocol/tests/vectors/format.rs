@@ -77,7 +77,7 @@ vectors!(
     CloseCode,
     Handshake,
     LimitDefault,
-    Origin,
+    Page,
     ClientFrame,
     ServerFrame
 );
@@ -288,7 +288,7 @@ pub(crate) struct LimitDefault {
 /// `origins.json`: whether a page may connect, or a pattern is none.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Origin {
+pub(crate) struct Page {
     pub(crate) name: String,
     pub(crate) source: String,
     pub(crate) allowed_origins: Vec<String>,
@@ -426,6 +426,7 @@ pub(crate) struct Crowd {
 /// What one socket does in a step, and what it receives.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 pub(crate) struct SocketStep {
     pub(crate) connect: Option<Connect>,
     pub(crate) send: Option<Value>,

@@ -7,6 +7,7 @@ use tidings_protocol::{
     api::{self, ApiError, ChannelsQuery, Info, Trigger},
     auth::request::{self, Query, Request},
     channel::ChannelKind,
+    roster::Roster,
 };
 
 use crate::{format::HttpRequest, world::World};
@@ -85,7 +86,7 @@ fn answer(
             if users {
                 api::check_users(query, &channel)?;
                 let roster = world.channels.get(channel.as_str()).map(|channel| &channel.roster);
-                let ids = roster.into_iter().flat_map(|roster| roster.user_ids());
+                let ids = roster.into_iter().flat_map(Roster::user_ids);
                 json!({"users": ids.map(|id| json!({"id": id})).collect::<Vec<_>>()})
             } else {
                 let asked = api::channel_info(query, &channel)?;
@@ -116,10 +117,10 @@ fn info(world: &World, channel: &ChannelName, asked: Info) -> Value {
     let roster = world.channels.get(channel.as_str()).map(|channel| &channel.roster);
     let mut reply = json!({});
     if asked.user_count && channel.kind() == ChannelKind::Presence {
-        reply["user_count"] = roster.map_or(0, |roster| roster.users()).into();
+        reply["user_count"] = roster.map_or(0, Roster::users).into();
     }
     if asked.subscription_count {
-        reply["subscription_count"] = roster.map_or(0, |roster| roster.subscribers()).into();
+        reply["subscription_count"] = roster.map_or(0, Roster::subscribers).into();
     }
     reply
 }

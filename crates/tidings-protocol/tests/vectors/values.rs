@@ -229,10 +229,10 @@ pub(crate) fn limit(vector: &format::LimitDefault) -> Outcome {
             None => return Err(format!("the crate has no limit {name}")),
         },
     };
-    same(&vector.value, &got)
+    same(&vector.value, &got).map_err(|wrong| format!("{wrong} ({})", vector.unit))
 }
 
-pub(crate) fn origin(vector: &format::Origin) -> Outcome {
+pub(crate) fn origin(vector: &format::Page) -> Outcome {
     let allowed = AllowedOrigins::parse(vector.allowed_origins.iter().map(String::as_str));
     same(&vector.invalid, &allowed.is_err())?;
     let got = allowed.ok().map(|allowed| allowed.allow(vector.origin.as_deref()));
@@ -254,6 +254,7 @@ pub(crate) fn client_frame(vector: &format::ClientFrame) -> Outcome {
             };
             mistake(expected, kind, &error.to_string())
         }
+        (None, None, _) => Ok(()),
         (Some(expected), _, got) => Err(format!("expected {expected}\ngot      {got:?}")),
         (None, expected, got) => Err(format!("expected {expected:?}\ngot      {got:?}")),
     }

@@ -40,7 +40,7 @@ pub(crate) struct World {
 /// One socket, and what it has received since it was last looked at.
 #[derive(Default)]
 pub(crate) struct Socket {
-    pub(crate) socket_id: String,
+    pub(crate) id: String,
     /// `None` when it is closed.
     connection: Option<Connection<()>>,
     watchlist: Vec<String>,
@@ -83,7 +83,7 @@ impl World {
 
     /// The ids of all sockets by their names.
     pub(crate) fn socket_ids(&self) -> BTreeMap<String, String> {
-        self.sockets.iter().map(|(name, socket)| (name.clone(), socket.socket_id.clone())).collect()
+        self.sockets.iter().map(|(name, socket)| (name.clone(), socket.id.clone())).collect()
     }
 
     /// What a channel keeps, and for how many seconds more.
@@ -127,7 +127,7 @@ impl World {
         self.connected += 1;
         let id = SocketId::new(self.connected, self.connected * 1000 + 7);
         let mut socket =
-            Socket { socket_id: id.to_string(), answers_pings: connect.answers_pings, ..Socket::default() };
+            Socket { id: id.to_string(), answers_pings: connect.answers_pings, ..Socket::default() };
         match self.check_connect(connect) {
             Ok(()) => {
                 let mut out = Vec::new();
@@ -215,7 +215,7 @@ impl World {
         let except = except.map(|socket_id| socket_id.to_string());
         for subscriber in &channel.subscribers {
             let socket = self.sockets.get_mut(subscriber).expect("a subscriber is connected");
-            if Some(&socket.socket_id) != except.as_ref() {
+            if Some(&socket.id) != except.as_ref() {
                 socket.frames.push(text.clone());
             }
         }
@@ -293,7 +293,7 @@ impl World {
             }
         };
         if let Some(frame) = frame {
-            let except = self.sockets[name].socket_id.parse().ok();
+            let except = self.sockets[name].id.parse().ok();
             self.publish(&Publication { channel: channel.clone(), frame, except, origin: Origin::Socket });
         }
         let counted = self.app.features.subscription_count && channel.kind() != ChannelKind::Presence;

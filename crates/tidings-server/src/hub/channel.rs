@@ -71,6 +71,10 @@ impl State {
     /// Gives a socket a place; it gets what is noted from now on.
     pub(super) fn seat(&mut self, socket: Arc<Socket>) -> Arc<Slice> {
         let at = self.slices.iter().position(|seated| seated.sockets < SIZE).unwrap_or_else(|| {
+            // Most channels have one slice, and most slices one socket: no spare places for those.
+            if self.slices.is_empty() {
+                self.slices.reserve_exact(1);
+            }
             self.slices.push(Seated { slice: Arc::default(), sockets: 0 });
             self.slices.len() - 1
         });

@@ -70,7 +70,8 @@ impl Fanout {
         }
     }
 
-    fn is_crowded(&self) -> bool {
+    /// Whether more deliveries wait than may.
+    pub(crate) fn is_crowded(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > CROWDED
     }
 

@@ -33,6 +33,7 @@ use self::{
 };
 use crate::{
     lock,
+    node::give_back,
     ws::{frame::Frame, socket::Socket},
 };
 
@@ -198,8 +199,9 @@ impl Hub {
         occupied
     }
 
-    /// Does what is due: tells counts that were held back, forgets expired events.
+    /// Does what is due: tells counts that were held back, forgets expired events, gives memory back.
     pub(crate) fn tick(&self, now: Instant) {
+        give_back(&self.channels);
         let counting = std::mem::take(&mut *lock(&self.counting));
         for channel in counting {
             let mut state = lock(&channel.state);

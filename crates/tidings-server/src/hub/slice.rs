@@ -57,7 +57,11 @@ pub(super) struct Turn {
 
 impl Slice {
     pub(super) fn add(&self, socket: Arc<Socket>, after: u64) {
-        lock(&self.sockets).push(Seated { socket, after });
+        let mut sockets = lock(&self.sockets);
+        if sockets.is_empty() {
+            sockets.reserve_exact(1);
+        }
+        sockets.push(Seated { socket, after });
     }
 
     pub(super) fn remove(&self, socket: &Arc<Socket>) {

@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    future::poll_fn,
     io,
     pin::Pin,
     sync::Arc,
@@ -37,6 +36,9 @@ const MESSAGE_MAX: usize = 128 * 1024;
 /// Where an app has no limit for an event's data, messages still have one.
 const UNLIMITED_MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
+/// What a socket may do before others have their turn.
+const TURNS_PER_POLL: usize = 16;
+
 const READ_BYTES: usize = 16 * 1024;
 
 thread_local! {
@@ -45,30 +47,27 @@ thread_local! {
 }
 
 /// Serves a connection from its first frame to its last. `early` is what came right behind the handshake.
-pub(crate) async fn serve(node: Arc<Node>, live: Arc<LiveApp>, stream: TcpStream, early: &[u8]) {
-    let app = live.app();
-    if !live.connected(app.limits.connections) {
-        return refuse(stream, &Close::OverConnections).await;
-    }
-    let mut task = Task::open(node, live, stream);
-    task.read(&mut early.to_vec());
-    task.settle();
-    while let Poll::Ready(Turn::Go) = poll_fn(|cx| task.poll(cx).map(Poll::Ready)).await {
+///
+/// The task is spawned as it stands: an idle socket costs its fields and nothing of how it was opened.
+pub(crate) fn serve(node: Arc<Node>, live: Arc<LiveApp>, stream: TcpStream, early: &[u8]) {
+    if live.connected(live.app().limits.connections) {
+        let mut task = Task::open(node, live, stream);
+        task.read(&mut early.to_vec());
         task.settle();
-        if std::mem::take(&mut task.published) {
-            task.node.room().await;
-        }
+        tokio::spawn(task);
+    } else {
+        tokio::spawn(refuse(stream, Close::OverConnections));
     }
 }
 
 /// Says why a connection is not taken, and closes it.
-pub(crate) async fn refuse(mut stream: TcpStream, close: &Close) {
+pub(crate) async fn refuse(mut stream: TcpStream, close: Close) {
     tracing::info!(code = close.code(), reason = %close.message(), "connection refused");
     let mut farewell = Vec::new();
-    if let Some(error) = ServerFrame::before_close(close) {
+    if let Some(error) = ServerFrame::before_close(&close) {
         farewell.extend_from_slice(&Frame::text(&error.encode()));
     }
-    farewell.extend_from_slice(&Frame::close(close));
+    farewell.extend_from_slice(&Frame::close(&close));
     // A peer that is gone needs no farewell.
     let _ = tokio::time::timeout(CLOSE_REPLY, async {
         stream.write_all(&farewell).await?;
@@ -101,13 +100,12 @@ struct Task {
     reading: OwnedReadHalf,
     reader: Reader,
     connection: Connection<Seat>,
-    message_max: usize,
     /// When the wheel will tell the time next.
     told_at: Option<Instant>,
     /// The kernel takes no more for now.
     blocked: bool,
-    /// Something has been published since the publisher last asked for room.
-    published: bool,
+    /// Waits until there is room for more events, after one was published when there was none.
+    room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     end: End,
 }
 
@@ -125,9 +123,22 @@ enum End {
     Over,
 }
 
-enum Turn {
-    Go,
-    Over,
+impl Future for Task {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let task = self.get_mut();
+        for _ in 0..TURNS_PER_POLL {
+            if let End::Over = task.end {
+                return Poll::Ready(());
+            }
+            ready!(task.turn(cx));
+            task.settle();
+        }
+        // There is more to do, but others have been waiting.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 impl Task {
@@ -144,12 +155,9 @@ impl Task {
             }
             writer = Arc::into_inner(socket).map(Socket::into_writer);
         };
-        let message_max = match app.limits.event_bytes.max() {
-            Some(max) => MESSAGE_MAX.max(6 * max as usize),
-            None => UNLIMITED_MESSAGE_MAX,
-        };
         let mut outputs = Vec::new();
-        let connection = Connection::open(app, socket.id(), node.timing, node.clock.now(), &mut outputs);
+        let connection =
+            Connection::open(app, socket.id(), node.timing.clone(), node.clock.now(), &mut outputs);
         let mut task = Task {
             node,
             live,
@@ -157,10 +165,9 @@ impl Task {
             reading,
             reader: Reader::default(),
             connection,
-            message_max,
             told_at: None,
             blocked: false,
-            published: false,
+            room: None,
             end: End::Open,
         };
         task.carry_out(outputs);
@@ -168,21 +175,22 @@ impl Task {
     }
 
     /// Waits for the first of: a call, room in the kernel, bytes; and deals with it.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
-        if let End::Over = self.end {
-            return Poll::Ready(Turn::Over);
-        }
+    fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let calls = self.socket.calls(cx);
         if calls.any() {
             self.answer(calls);
-            return Poll::Ready(Turn::Go);
+            return Poll::Ready(());
         }
         if self.blocked {
             // Nothing is read of a peer that does not read.
             ready!(self.socket.poll_writable(cx));
             self.blocked = false;
             self.socket.resume();
-            return Poll::Ready(Turn::Go);
+            return Poll::Ready(());
+        }
+        if let Some(room) = &mut self.room {
+            ready!(room.as_mut().poll(cx));
+            self.room = None;
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
@@ -191,7 +199,7 @@ impl Task {
                 Ok(()) => self.read(buffer.filled_mut()),
                 Err(error) => self.gone(&error.to_string()),
             }
-            Poll::Ready(Turn::Go)
+            Poll::Ready(())
         })
     }
 
@@ -248,7 +256,11 @@ impl Task {
     /// Bytes have come.
     fn read(&mut self, bytes: &mut [u8]) {
         let mut reader = std::mem::take(&mut self.reader);
-        let read = reader.feed(bytes, self.message_max, |message| self.handle(message));
+        let message_max = match self.connection.app().limits.event_bytes.max() {
+            Some(max) => MESSAGE_MAX.max(6 * max as usize),
+            None => UNLIMITED_MESSAGE_MAX,
+        };
+        let read = reader.feed(bytes, message_max, |message| self.handle(message));
         self.reader = reader;
         match (read, &self.end) {
             (Ok(()), _) | (Err(_), End::Answered { .. } | End::Over) => {}
@@ -303,7 +315,10 @@ impl Task {
                 }
                 Output::Publish(publication) => {
                     self.node.publish(&self.live, &publication);
-                    self.published = true;
+                    if self.room.is_none() && self.node.is_crowded() {
+                        let node = self.node.clone();
+                        self.room = Some(Box::pin(async move { node.room().await }));
+                    }
                 }
                 Output::SignIn(user) => {
                     self.node.sign_in(&self.live, &self.socket, &user);

@@ -48,8 +48,8 @@ pub(crate) fn upgrade<B: Body + Default>(
         // An upgrade that fails is a peer that has gone.
         let Some((stream, early)) = upgraded(upgrade).await else { return };
         match admitted {
-            Ok(live) => connection::serve(node, live, stream, &early).await,
-            Err(close) => connection::refuse(stream, &close).await,
+            Ok(live) => connection::serve(node, live, stream, &early),
+            Err(close) => connection::refuse(stream, close).await,
         }
     });
     Ok(response)
