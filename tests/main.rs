@@ -1,6 +1,7 @@
 //! The whole server, in this process and over real sockets.
 
 mod bad_input;
+mod conformance;
 mod delivery;
 mod harness;
 mod http_api;

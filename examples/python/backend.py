@@ -42,7 +42,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         if self.path == "/pusher/auth":
-            # pusher-js asks here before it subscribes. A real app looks at who is asking, and answers 403 to who may not.
+            # pusher-js asks here before it subscribes. A real app looks at who is asking, and answers 403 to who may
+            # not.
             self.answer(json.dumps(backend.authenticate(form["channel_name"][0], form["socket_id"][0])).encode())
         elif self.path == "/messages":
             backend.trigger("private-messages", "message", {"text": form["text"][0]})

@@ -39,10 +39,15 @@ impl Clock {
     /// A clock that stands still at the present time until it is [`advance`](Self::advance)d.
     #[must_use]
     pub fn manual() -> Self {
-        let system = Clock::system();
+        Self::manual_at(Clock::system().unix())
+    }
+
+    /// A clock that stands still at this time since 1970 until it is [`advance`](Self::advance)d.
+    #[must_use]
+    pub fn manual_at(unix: Duration) -> Self {
         Clock(Source::Manual(Arc::new(Manual {
-            start: system.now(),
-            unix_start: system.unix(),
+            start: Clock::system().now(),
+            unix_start: unix,
             moved: AtomicU64::new(0),
             changed: Notify::new(),
         })))

@@ -4,7 +4,9 @@
 //! that is published, joined and left. ARCHITECTURE.md shows the house.
 
 mod apps;
+pub mod cli;
 pub mod clock;
+pub mod config;
 mod http;
 mod hub;
 mod linger;

@@ -78,7 +78,7 @@ macro_rules! setting {
 }
 
 /// Every setting that is on or off.
-pub const SWITCHES: [Setting<bool>; 6] = [
+pub static SWITCHES: [Setting<bool>; 6] = [
     setting!(.enabled, "The app may be used"),
     setting!(features.client_events, "Clients may send client events"),
     setting!(features.user_authentication, "Clients may sign in"),
@@ -88,7 +88,7 @@ pub const SWITCHES: [Setting<bool>; 6] = [
 ];
 
 /// Every limit; 0 is none.
-pub const LIMITS: [Setting<Limit>; 9] = [
+pub static LIMITS: [Setting<Limit>; 9] = [
     setting!(limits.connections, "Connections at a time"),
     setting!(limits.backend_events_per_second, "Events published over HTTP per second"),
     setting!(limits.client_events_per_second, "Client events per second and connection"),
@@ -197,6 +197,12 @@ impl Origins {
     pub fn parse(texts: Vec<String>) -> Result<Self, OriginPatternError> {
         let patterns = AllowedOrigins::parse(texts.iter().map(String::as_str))?;
         Ok(Origins { texts, patterns })
+    }
+
+    /// The patterns as they were given.
+    #[must_use]
+    pub fn texts(&self) -> &[String] {
+        &self.texts
     }
 }
 

@@ -10,7 +10,7 @@ export const cases = {
       const name = world.name(prefix);
       const first = await world.subscribe(await world.connect({ app: 'counted' }), name);
       same(await first.seen.next(), count(1));
-      same(first.channel.subscription_count, 1);
+      same(first.channel.subscriptionCount, 1);
 
       const leaver = await world.connect({ app: 'counted' });
       const second = await world.subscribe(leaver, name);
@@ -18,7 +18,7 @@ export const cases = {
       same(await first.seen.next(), count(2));
       leaver.unsubscribe(name);
       same(await first.seen.next(), count(1));
-      same(first.channel.subscription_count, 1);
+      same(first.channel.subscriptionCount, 1);
     }
   },
 

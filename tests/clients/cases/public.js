@@ -7,7 +7,7 @@ export const cases = {
   async 'events arrive with their data, in the order of triggering'(world) {
     const name = world.name();
     const { seen } = await world.subscribe(await world.connect(), name);
-    const values = [{ text: 'hello', list: [1, 2] }, [], ['a', { b: null }], 'plain text', '', 12, false, null];
+    const values = [{ text: 'hello', list: [1, 2] }, {}, [], ['a', { b: null }], 'plain text', '', 12, false, null];
     for (const value of values) await world.backend().trigger(name, 'value', value);
     for (const value of values) same(await seen.next(), { event: 'value', data: value });
   },

@@ -1,7 +1,7 @@
 // Declares the shared cases as tests, in whatever place a runner runs them.
 
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, test } from 'node:test';
 import { here } from './paths.js';
 
@@ -12,11 +12,12 @@ export const echoCases = ['echo.js'];
 export const pusherCases = readdirSync(directory).filter((file) => !echoCases.includes(file));
 
 /** Declares each case of `files` that the runner's client can do. */
-export async function declareCases(files, { abilities, run }) {
-  for (const file of files) {
-    const { cases, needs } = await import(join(directory, file));
+export async function declareCases(files, { title, abilities, run }) {
+  // Loaded first: node's runner wants tests declared in one go, or it may think that all have been.
+  const modules = await Promise.all(files.map(async (file) => ({ file, ...(await import(join(directory, file))) })));
+  for (const { file, cases, needs } of modules) {
     if (needs !== undefined && !abilities.includes(needs)) continue;
-    describe(file, () => {
+    describe(`${title}: ${basename(file, '.js')}`, () => {
       for (const name of Object.keys(cases)) test(name, { timeout: TIMEOUT_MS }, () => run(file, name));
     });
   }

@@ -1,4 +1,5 @@
-// Runs cases in a page of headless Chromium, with the web build of a pusher-js. The page is of another origin than the server.
+// Runs cases in a page of headless Chromium, with the web build of a pusher-js.
+// The page is of another origin than the server.
 
 import { after, afterEach } from 'node:test';
 import { clients } from '../shared/clients.js';
@@ -17,6 +18,7 @@ export async function inChromium(clientName) {
     await stage.close();
   });
   return {
+    title: `${client.title} in Chromium`,
     abilities: [...client.abilities, 'page'],
     async run(file, name) {
       // A new page for each file: a new one for each case would take longer than the cases do.

@@ -13,6 +13,7 @@ const require = createRequire(import.meta.url);
 export async function inNode(client, { Echo } = {}) {
   const setting = await openSetting(client, { Echo });
   return {
+    title: `${client.title} in Node`,
     abilities: client.abilities,
     async run(file, name) {
       const { cases } = await import(join(here, 'cases', file));

@@ -21,10 +21,13 @@ class Connecting(unittest.TestCase):
     def test_after_a_loss_it_comes_back_to_its_channels(self):
         channel = name()
         with Listener(auto_sub=True, reconnect_interval=0) as client:
-            client.connected().subscribe(channel)
+            subscription, _ = client.connected().subscribe(channel)
             first = client.socket_id
-            client.pysher.connection.reconnect(0)
+            # In the library's own thread, as when it obeys the server: closing from another is a race it can lose.
+            subscription.bind("lose", lambda data: client.pysher.connection.reconnect(0))
+            backend().trigger(channel, "lose", {})
             client.connected()
+            self.assertEqual(client.next_of(channel)[0], "lose")
             self.assertNotEqual(client.socket_id, first)
             self.assertEqual(client.next_of(channel)[0], "pusher_internal:subscription_succeeded")
             backend().trigger(channel, "event", {})

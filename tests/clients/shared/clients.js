@@ -4,6 +4,7 @@ const packages = '/tests/clients/node_modules';
 
 export const clients = {
   'pusher-js-8': {
+    title: 'pusher-js 8.6',
     package: 'pusher-js',
     script: `${packages}/pusher-js/dist/web/pusher-with-encryption.js`,
     abilities: ['signin', 'subscription_count'],
@@ -13,6 +14,7 @@ export const clients = {
     }),
   },
   'pusher-js-5': {
+    title: 'pusher-js 5.0',
     package: 'pusher-js-5',
     script: `${packages}/pusher-js-5/dist/web/pusher.js`,
     abilities: [],

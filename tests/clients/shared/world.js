@@ -72,7 +72,9 @@ export class World {
       'the connection',
       new Promise((resolve, reject) => {
         client.connection.bind('connected', resolve);
-        client.connection.bind('error', ({ error }) => reject(new Error(`not connected: ${JSON.stringify(error?.data)}`)));
+        client.connection.bind('error', ({ error }) => {
+          reject(new Error(`not connected: ${JSON.stringify(error?.data)}`));
+        });
       }),
     );
   }

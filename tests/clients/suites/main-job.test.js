@@ -25,13 +25,15 @@ after(async () => {
   await server.stop();
 });
 
-test('the main job: a page in Chromium with pusher-js 8.6 receives on a private channel what the pusher npm library triggered', () =>
+const MAIN_JOB = 'the main job: a page in Chromium with pusher-js 8.6 receives on a private channel';
+
+test(`${MAIN_JOB} what the pusher library of npm triggered`, () =>
   receives(async () => {
     const backend = new Pusher({ appId: id, key, secret, host: '127.0.0.1', port: server.port, useTLS: false });
     equal((await backend.trigger(CHANNEL, 'shipped', DATA)).status, 200);
   }));
 
-test('the main job: a page in Chromium with pusher-js 8.6 receives on a private channel what the pusher PyPI library triggered', () =>
+test(`${MAIN_JOB} what the pusher library of PyPI triggered`, () =>
   receives(async () => {
     const script = `
 import json, sys, pusher
@@ -39,7 +41,8 @@ app_id, key, secret, port, channel, data = sys.argv[1:]
 backend = pusher.Pusher(app_id, key, secret, host="127.0.0.1", port=int(port), ssl=False)
 backend.trigger(channel, "shipped", json.loads(data))
 `;
-    await promisify(execFile)(python, ['-c', script, id, key, secret, String(server.port), CHANNEL, JSON.stringify(DATA)]);
+    const settings = [id, key, secret, String(server.port)];
+    await promisify(execFile)(python, ['-c', script, ...settings, CHANNEL, JSON.stringify(DATA)]);
   }));
 
 /** A page subscribes, `trigger` triggers, and the page has the event. */
@@ -47,7 +50,8 @@ async function receives(trigger) {
   const { page, uncaught, close } = await browser.open('/tests/clients/host/blank.html');
   notEqual(new URL(page.url()).origin, server.url, 'the page must be of another origin');
   await page.addScriptTag({ url: '/tests/clients/node_modules/pusher-js/dist/web/pusher.min.js' });
-  await page.evaluate(subscribe, { key, port: server.port, endpoint: `${auth.url}/main/channel/sign`, channel: CHANNEL });
+  const endpoint = `${auth.url}/main/channel/sign`;
+  await page.evaluate(subscribe, { key, port: server.port, endpoint, channel: CHANNEL });
   await trigger();
   const event = await page.waitForFunction(() => window.event);
   deepEqual(await event.jsonValue(), DATA);

@@ -431,6 +431,8 @@ pub(crate) struct SocketStep {
     pub(crate) connect: Option<Connect>,
     pub(crate) send: Option<Value>,
     pub(crate) send_text: Option<Text>,
+    /// A binary message; only for a runner with a whole server.
+    pub(crate) send_binary: Option<Text>,
     /// How often `send` or `send_text` is sent.
     pub(crate) times: Option<usize>,
     #[serde(default)]
@@ -452,6 +454,7 @@ impl SocketStep {
         self.connect.is_some()
             || self.send.is_some()
             || self.send_text.is_some()
+            || self.send_binary.is_some()
             || self.send_ping_frame
             || self.send_pong_frame
             || self.close

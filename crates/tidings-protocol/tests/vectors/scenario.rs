@@ -139,6 +139,7 @@ fn act(world: &mut World, name: &str, step: &SocketStep, app: &Credentials) {
     for text in text.iter().cycle().take(text.iter().len() * step.times.unwrap_or(1)) {
         world.text(name, text);
     }
+    assert!(step.send_binary.is_none(), "binary messages are for the runner with a whole server");
     if step.send_ping_frame || step.send_pong_frame {
         world.control_frame(name);
     }

@@ -97,8 +97,8 @@ impl World {
     pub(crate) fn advance_to(&mut self, since_begin: Duration) {
         let target = self.begin + since_begin;
         assert!(target >= self.now, "steps go forward in time");
-        while let Some(due) = self.next_due().filter(|due| *due <= target) {
-            self.now = self.now.max(due);
+        while let Some(at) = self.next_due().filter(|at| *at <= target) {
+            self.now = self.now.max(at);
             let names: Vec<String> = self.sockets.keys().cloned().collect();
             for name in names {
                 let now = self.now;
@@ -112,6 +112,7 @@ impl World {
             for channel in due {
                 self.tell_count(&channel);
             }
+            assert!(self.next_due().is_none_or(|next| next > at), "what was due has been dealt with");
         }
         self.now = target;
     }
@@ -185,7 +186,8 @@ impl World {
         }
         if let Some(user_id) = connection.user_id() {
             let sockets = self.users.get_mut(user_id).expect("a signed-in user is known");
-            sockets.retain(|socket| socket != name);
+            let signed_in = sockets.iter().position(|socket| socket == name);
+            sockets.remove(signed_in.expect("a signed-in socket is among its user's"));
             if sockets.is_empty() {
                 self.users.remove(user_id);
                 self.tell_watchers(user_id, false);

@@ -1,0 +1,33 @@
+# `make test` is everything, and what CI runs. It installs what it needs: see tests/clients/run.
+# `make check` is the quick part: formatting, lints, docs, and the tests that need nothing but Rust.
+
+# More crates than this need a reason in the commit.
+CRATES_MAX = 170
+
+.PHONY: test check lint crates rust clients bench
+
+test: check clients bench
+
+check: lint crates rust
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
+
+crates:
+	@count=$$(cargo tree --package tidings-server --edges normal,build --prefix none --locked | sed 's/ .*//' | sort -u | wc -l); \
+	echo "$$count crates compiled for the server, $(CRATES_MAX) are the most"; \
+	test $$count -le $(CRATES_MAX)
+
+rust:
+	cargo test --workspace --locked
+
+clients:
+	cargo build --release --locked
+	tests/clients/run
+
+# Short runs that fail when a delivery is lost, doubled or out of order, not benchmarks.
+bench:
+	cargo build --release --locked --package tidings-bench
+	benches/smoke

@@ -1,0 +1,316 @@
+//! `tidings apps`
+
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand, value_parser};
+use data_encoding::HEXLOWER;
+use serde_json::{Map, Value, json};
+use tidings_protocol::{app::AppSecret, limit::Limit};
+use tidings_store::{
+    AppSettings, Store, StoreError, StoredApp,
+    settings::{ALLOWED_ORIGINS, LIMITS, LIMITS_TABLE, Origins, SWITCHES, Setting},
+};
+
+use super::{
+    ConfigArgs, Exit,
+    error::CliError,
+    print, print_line,
+    snippets::{self, snippet},
+    target::Target,
+};
+use crate::{
+    Clock,
+    config::{Config, Environment, MistakeKind, WarningKind, nearest, parse_id, parse_key, parse_secret},
+    random,
+};
+
+#[derive(Subcommand)]
+pub(super) enum AppsVerb {
+    /// Add an app; what is not given of its credentials is drawn at random
+    Add(Box<AddArgs>),
+    /// List the apps, without their secrets
+    List(ListArgs),
+    /// Print the credentials and settings of an app, or what to paste to use it
+    Show(ShowArgs),
+    /// Give an app a new secret
+    Rotate(OneArgs),
+    /// Let an app no longer be used
+    Disable(OneArgs),
+    /// Let an app be used again
+    Enable(OneArgs),
+}
+
+#[derive(Args)]
+pub(super) struct AddArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// The id
+    #[arg(long, value_parser = parse_id)]
+    id: Option<String>,
+    /// The key
+    #[arg(long, value_parser = parse_key)]
+    key: Option<String>,
+    /// The secret; better left out, as other users may see command lines
+    #[arg(long, value_parser = parse_secret)]
+    secret: Option<AppSecret>,
+    /// A page that may connect; repeatable, none allows all
+    #[arg(long = "allowed-origin", value_name = "ORIGIN", value_parser = parse_origin)]
+    allowed_origins: Vec<String>,
+    /// A limit; repeatable, 0 is none
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = parse_limit)]
+    limits: Vec<(&'static Setting<Limit>, Limit)>,
+    #[command(flatten)]
+    switches: Switches,
+}
+
+#[derive(Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// Print what to paste there instead
+    #[arg(long, value_enum, conflicts_with = "json")]
+    env: Option<snippets::Place>,
+}
+
+#[derive(Args)]
+pub(super) struct OneArgs {
+    /// The app's id
+    id: String,
+    #[command(flatten)]
+    store: StoreArgs,
+}
+
+#[derive(Args)]
+pub(super) struct StoreArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One flag for each switch.
+#[derive(Clone)]
+struct Switches(Vec<(&'static Setting<bool>, bool)>);
+
+impl Args for Switches {
+    fn augment_args(command: Command) -> Command {
+        SWITCHES.iter().fold(command, |command, switch| {
+            let flag = Arg::new(switch.name)
+                .long(switch.name.replace('_', "-"))
+                .help(switch.about)
+                .value_name("true|false")
+                .value_parser(value_parser!(bool))
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true");
+            command.arg(flag)
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Switches {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = |switch: &'static Setting<bool>| Some((switch, *matches.get_one(switch.name)?));
+        Ok(Switches(SWITCHES.iter().filter_map(given).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// An app of random credentials, for the first start.
+pub(super) fn random(clock: &Clock) -> StoredApp {
+    StoredApp {
+        id: random_id(),
+        key: HEXLOWER.encode(&random::bytes::<10>()),
+        secret: random_secret(),
+        settings: AppSettings::default(),
+        created_at: clock.unix(),
+    }
+}
+
+/// Six digits: the Python library insists on digits.
+fn random_id() -> String {
+    const SMALLEST: u32 = 100_000;
+    (SMALLEST - 1 + random::below(9 * SMALLEST + 1)).to_string()
+}
+
+fn random_secret() -> AppSecret {
+    AppSecret::new(HEXLOWER.encode(&random::bytes::<20>()))
+}
+
+pub(super) fn run(verb: AppsVerb, environment: &Environment) -> Result<Exit, CliError> {
+    match verb {
+        AppsVerb::Add(args) => add(*args, environment)?,
+        AppsVerb::List(args) => list(&args.store, environment)?,
+        AppsVerb::Show(args) => show(&args, environment)?,
+        AppsVerb::Rotate(args) => rotate(&args, environment)?,
+        AppsVerb::Disable(args) => set_enabled(&args, environment, false)?,
+        AppsVerb::Enable(args) => set_enabled(&args, environment, true)?,
+    }
+    Ok(Exit::Done)
+}
+
+fn add(args: AddArgs, environment: &Environment) -> Result<(), CliError> {
+    let config = args.store.config.load(environment)?;
+    let mut app = random(&Clock::system());
+    let AddArgs { id, key, secret, .. } = args;
+    app.id = id.unwrap_or(app.id);
+    app.key = key.unwrap_or(app.key);
+    app.secret = secret.unwrap_or(app.secret);
+    app.settings.allowed_origins =
+        Origins::parse(args.allowed_origins).expect("each of them has been parsed");
+    for (switch, on) in args.switches.0 {
+        switch.set(&mut app.settings, on);
+    }
+    for (limit, value) in args.limits {
+        limit.set(&mut app.settings, value);
+    }
+    for doubt in WarningKind::of_id(&app.id).into_iter().chain(WarningKind::of_secret(&app.secret)) {
+        eprintln!("warning: {doubt}");
+    }
+    check_free(&config, &app)?;
+    Store::open(&config.data_dir)?.add_app(&app)?;
+    tell(&args.store, &app)
+}
+
+/// An app of the configuration would hide a new one like it.
+fn check_free(config: &Config, app: &StoredApp) -> Result<(), StoreError> {
+    if config.apps.iter().any(|other| other.id == app.id) {
+        return Err(StoreError::IdTaken { id: app.id.clone() });
+    }
+    if config.apps.iter().any(|other| other.key == app.key) {
+        return Err(StoreError::KeyTaken { key: app.key.clone() });
+    }
+    Ok(())
+}
+
+fn list(args: &StoreArgs, environment: &Environment) -> Result<(), CliError> {
+    let config = args.config.load(environment)?;
+    let apps = match Store::open_existing(&config.data_dir)? {
+        Some(store) => store.apps()?,
+        None => Vec::new(),
+    };
+    if args.json {
+        return print_line(apps.iter().map(public_json).collect::<Value>());
+    }
+    let width = apps.iter().map(|app| app.id.len()).max().unwrap_or(0);
+    for app in &apps {
+        let state = if app.settings.enabled { "" } else { "  disabled" };
+        print_line(format_args!("{:width$}  {}{state}", app.id, app.key))?;
+    }
+    Ok(())
+}
+
+fn show(args: &ShowArgs, environment: &Environment) -> Result<(), CliError> {
+    let config = args.one.store.config.load(environment)?;
+    let store = Store::open_existing(&config.data_dir)?;
+    let app = match &store {
+        Some(store) => store.app(&args.one.id)?,
+        None => None,
+    };
+    let app = app.ok_or_else(|| not_stored(&args.one.id, store.as_ref()))?;
+    match args.env {
+        Some(place) => print(&snippet(place, &app, &Target::of(&config.server))),
+        None => tell(&args.one.store, &app),
+    }
+}
+
+fn rotate(args: &OneArgs, environment: &Environment) -> Result<(), CliError> {
+    let app = update(args, environment, |app| app.secret = random_secret())?;
+    tell(&args.store, &app)
+}
+
+fn set_enabled(args: &OneArgs, environment: &Environment, enabled: bool) -> Result<(), CliError> {
+    let app = update(args, environment, |app| app.settings.enabled = enabled)?;
+    if args.store.json {
+        return print_line(Value::Object(public_json(&app)));
+    }
+    print_line(format_args!("app {} is {}", app.id, if enabled { "enabled" } else { "disabled" }))
+}
+
+fn update(
+    args: &OneArgs,
+    environment: &Environment,
+    change: impl FnOnce(&mut StoredApp),
+) -> Result<StoredApp, CliError> {
+    let config = args.store.config.load(environment)?;
+    let mut store = Store::open_existing(&config.data_dir)?;
+    let app = match &mut store {
+        Some(store) => store.update_app(&args.id, change)?,
+        None => None,
+    };
+    app.ok_or_else(|| not_stored(&args.id, store.as_ref()))
+}
+
+fn not_stored(id: &str, store: Option<&Store>) -> CliError {
+    let ids = store.and_then(|store| store.apps().ok()).unwrap_or_default();
+    CliError::NotStored { id: id.to_owned(), ids: ids.into_iter().map(|app| app.id).collect() }
+}
+
+/// Prints an app, its secret included.
+fn tell(args: &StoreArgs, app: &StoredApp) -> Result<(), CliError> {
+    if args.json {
+        let mut json = public_json(app);
+        json.insert("secret".to_owned(), app.secret.reveal().into());
+        return print_line(Value::Object(json));
+    }
+    let mut text = format!("id      {}\nkey     {}\nsecret  {}\n", app.id, app.key, app.secret.reveal());
+    for line in changed(&app.settings) {
+        text += &line;
+    }
+    print(&text)
+}
+
+/// A line for each setting that is not as it is by default.
+fn changed(settings: &AppSettings) -> Vec<String> {
+    let default = AppSettings::default();
+    let switches = SWITCHES
+        .iter()
+        .filter(|switch| switch.of(settings) != switch.of(&default))
+        .map(|switch| format!("{} = {}\n", switch.name, switch.of(settings)));
+    let origins = Some(settings.allowed_origins.texts())
+        .filter(|texts| !texts.is_empty())
+        .map(|texts| format!("{ALLOWED_ORIGINS} = {}\n", Value::from(texts)));
+    let limits = LIMITS
+        .iter()
+        .filter(|limit| limit.of(settings) != limit.of(&default))
+        .map(|limit| format!("{LIMITS_TABLE}.{} = {}\n", limit.name, limit.of(settings).max().unwrap_or(0)));
+    switches.chain(origins).chain(limits).collect()
+}
+
+/// An app without its secret.
+fn public_json(app: &StoredApp) -> Map<String, Value> {
+    let mut json = app.settings.to_json();
+    json.insert("id".to_owned(), app.id.clone().into());
+    json.insert("key".to_owned(), app.key.clone().into());
+    json.insert("created_at".to_owned(), json!(app.created_at.as_secs()));
+    json
+}
+
+fn parse_origin(text: &str) -> Result<String, MistakeKind> {
+    Origins::parse(vec![text.to_owned()])?;
+    Ok(text.to_owned())
+}
+
+fn parse_limit(text: &str) -> Result<(&'static Setting<Limit>, Limit), MistakeKind> {
+    let wrong =
+        || MistakeKind::Value { expected: "NAME=NUMBER, as in connections=100", found: format!("{text:?}") };
+    let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+    let Some(limit) = LIMITS.iter().find(|limit| limit.name == name.replace('-', "_")) else {
+        let names: Vec<_> = LIMITS.iter().map(|limit| limit.name).collect();
+        return Err(MistakeKind::UnknownKey { nearest: nearest(name, &names) });
+    };
+    Ok((limit, Limit::new(value.parse().map_err(|_| wrong())?)))
+}

@@ -1,0 +1,135 @@
+//! Why a verb could not do its work.
+
+use std::{io, net::SocketAddr, path::PathBuf};
+
+use tidings_protocol::{channel::ChannelNameError, socket_id::SocketIdError};
+use tidings_store::StoreError;
+
+use super::{Exit, target::Target};
+use crate::config::ConfigErrors;
+
+/// Why a verb could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    /// The configuration has mistakes.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// `TIDINGS_LOG` is no filter.
+    #[error("TIDINGS_LOG: {0:?} is no log filter; write a level like debug, or info,tidings_server=debug")]
+    LogFilter(String),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address to listen on cannot be had.
+    #[error("cannot listen on {address}: {}", bind_reason(.source))]
+    Bind { address: SocketAddr, source: io::Error },
+    /// There is no app to act for.
+    #[error(
+        "there is no app: neither the configuration nor {} has one; start `tidings` once, or `tidings apps add`",
+        .data_dir.display()
+    )]
+    NoApp { data_dir: PathBuf },
+    /// There are several apps to act for.
+    #[error("there are several apps; choose one with --app: {}", .ids.join(", "))]
+    WhichApp { ids: Vec<String> },
+    /// There is no such app.
+    #[error("there is no app {id}; there {}", there_are(.ids))]
+    UnknownApp { id: String, ids: Vec<String> },
+    /// There is no such app among those that the command line keeps.
+    #[error("the data directory has no app {id}; there {}", there_are(.ids))]
+    NotStored { id: String, ids: Vec<String> },
+    /// A text is no channel name.
+    #[error(transparent)]
+    Channel(#[from] ChannelNameError),
+    /// A text is no socket id.
+    #[error("{text:?} is no socket id; it is two numbers, as in 123.456")]
+    SocketId { text: String, source: SocketIdError },
+    /// A presence channel without a member.
+    #[error("{channel} is a presence channel: say who joins with --channel-data '{{\"user_id\":\"1\"}}'")]
+    NoMember { channel: String },
+    /// A file or standard input cannot be read.
+    #[error("cannot read {what}: {source}")]
+    Input { what: String, source: io::Error },
+    /// Standard output cannot be written.
+    #[error("cannot write the output: {0}")]
+    Output(io::Error),
+    /// The system did not give what a runtime needs.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// Nobody listens there, or the connection broke.
+    #[error("cannot reach {target}: {reason}; is the server running?")]
+    Unreachable { target: Target, reason: String },
+    /// The server said no.
+    #[error("the server refused with {status}: {message}")]
+    Refused { status: u16, message: String },
+    /// The server ended the connection.
+    #[error("the server closed the connection with {code}: {message}")]
+    Closed { code: u16, message: String },
+    /// A subscription or signin failed.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// The time that was given is over.
+    #[error("the time is over: {events} of {wanted} events came")]
+    TimeOver { events: u64, wanted: u64 },
+}
+
+impl CliError {
+    pub(super) fn exit(&self) -> Exit {
+        match self {
+            CliError::Config(_)
+            | CliError::LogFilter(_)
+            | CliError::NoApp { .. }
+            | CliError::WhichApp { .. }
+            | CliError::UnknownApp { .. }
+            | CliError::NotStored { .. }
+            | CliError::Channel(_)
+            | CliError::SocketId { .. }
+            | CliError::NoMember { .. } => Exit::Usage,
+            CliError::Unreachable { .. } => Exit::Unreachable,
+            CliError::Store(_)
+            | CliError::Bind { .. }
+            | CliError::Input { .. }
+            | CliError::Output(_)
+            | CliError::Runtime(_)
+            | CliError::Refused { .. }
+            | CliError::Closed { .. }
+            | CliError::NotAllowed(_)
+            | CliError::TimeOver { .. } => Exit::Failed,
+        }
+    }
+
+    /// What stands on standard error.
+    pub(super) fn report(&self) -> String {
+        match self {
+            CliError::Config(errors) => {
+                let warnings = errors.warnings.iter().map(|warning| format!("warning: {warning}"));
+                warnings.chain([errors.to_string()]).collect::<Vec<_>>().join("\n")
+            }
+            other => format!("tidings: {other}"),
+        }
+    }
+
+    /// Whether whoever read the output has had enough, which is no failure to tell of.
+    pub(super) fn is_closed_pipe(&self) -> bool {
+        matches!(self, CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+fn bind_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "another program listens there; stop it, or choose another port with --port".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => {
+            "this user may not listen on that port; choose one from 1024 on with --port".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "this machine has no such address; choose one with --host, 0.0.0.0 for all".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+fn there_are(ids: &[String]) -> String {
+    if ids.is_empty() { "is none".to_owned() } else { format!("are: {}", ids.join(", ")) }
+}

@@ -1,0 +1,67 @@
+//! The apps that are known: those of the configuration and those of the store.
+
+use tidings_protocol::App;
+use tidings_store::{Store, StoredApp};
+
+use super::error::CliError;
+use crate::config::Config;
+
+/// The apps of the configuration, and those of the store that do not claim the id or key of one of them.
+pub(super) fn merge(configured: &[App], stored: &[StoredApp]) -> Vec<App> {
+    let kept = stored.iter().filter(|app| !is_hidden(configured, app)).map(StoredApp::to_app);
+    configured.iter().cloned().chain(kept).collect()
+}
+
+/// Whether the configuration has an app of the same id or key.
+pub(super) fn is_hidden(configured: &[App], stored: &StoredApp) -> bool {
+    configured.iter().any(|app| app.id == stored.id || app.key == stored.key)
+}
+
+/// All apps of this configuration and its store, which is not made if it is not there.
+pub(super) fn all(config: &Config) -> Result<Vec<App>, CliError> {
+    let stored = match Store::open_existing(&config.data_dir)? {
+        Some(store) => store.apps()?,
+        None => Vec::new(),
+    };
+    Ok(merge(&config.apps, &stored))
+}
+
+/// The app to act for: the one of this id, or else the only one that there is.
+pub(super) fn choose(mut apps: Vec<App>, id: Option<&str>, config: &Config) -> Result<App, CliError> {
+    let ids = || apps.iter().map(|app| app.id.clone()).collect();
+    match id {
+        Some(id) => match apps.iter().position(|app| app.id == id) {
+            Some(at) => Ok(apps.swap_remove(at)),
+            None => Err(CliError::UnknownApp { id: id.to_owned(), ids: ids() }),
+        },
+        None if apps.len() > 1 => Err(CliError::WhichApp { ids: ids() }),
+        None => apps.pop().ok_or_else(|| CliError::NoApp { data_dir: config.data_dir.clone() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tidings_protocol::app::AppSecret;
+    use tidings_store::AppSettings;
+
+    use super::*;
+
+    fn stored(id: &str, key: &str) -> StoredApp {
+        StoredApp {
+            id: id.to_owned(),
+            key: key.to_owned(),
+            secret: AppSecret::new("s"),
+            settings: AppSettings::default(),
+            created_at: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn the_configuration_hides_apps_of_the_store() {
+        let configured = [stored("1", "a").to_app()];
+        let merged = merge(&configured, &[stored("1", "x"), stored("2", "a"), stored("3", "c")]);
+        assert_eq!(merged.iter().map(|app| &*app.id).collect::<Vec<_>>(), ["1", "3"]);
+    }
+}

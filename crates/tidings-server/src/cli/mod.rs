@@ -1,0 +1,165 @@
+//! The command line: one file per verb.
+
+mod apps;
+mod check;
+mod completions;
+mod error;
+mod explain_auth;
+mod known;
+mod log;
+mod screen;
+mod serve;
+mod snippets;
+mod subscribe;
+mod target;
+mod trigger;
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigErrors, Environment, Flags, Layer, Loaded};
+use error::CliError;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed, or the answer is no
+  2  wrong use or wrong configuration
+  3  no server could be reached
+
+Variables: TIDINGS_CONFIG, TIDINGS_HOST, TIDINGS_PORT, TIDINGS_DATA_DIR, TIDINGS_ACTIVITY_TIMEOUT, TIDINGS_LOG;
+PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET are the first app. Flags win over variables, these over the file.";
+
+/// A self-hosted server for Pusher's clients and backends.
+#[derive(Parser)]
+#[command(name = "tidings", version, args_conflicts_with_subcommands = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    /// Without a verb the server is run.
+    #[command(flatten)]
+    serve: serve::ServeArgs,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run the server; what happens without a verb
+    Serve(serve::ServeArgs),
+    /// Look for mistakes in a configuration file
+    Check(check::CheckArgs),
+    /// Add, show and change the apps of the data directory
+    #[command(subcommand)]
+    Apps(apps::AppsVerb),
+    /// Send an event
+    Trigger(trigger::TriggerArgs),
+    /// Print the events of channels as JSON lines
+    Subscribe(subscribe::SubscribeArgs),
+    /// Say what should have been signed, and where a signature departs from it
+    ExplainAuth(explain_auth::ExplainArgs),
+    /// Print the completions for a shell
+    Completions(completions::CompletionsArgs),
+}
+
+/// How a verb ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Done,
+    Failed,
+    Usage,
+    Unreachable,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Unreachable => 3,
+        })
+    }
+}
+
+/// Where the configuration and the store are.
+#[derive(Args, Clone, Debug)]
+struct ConfigArgs {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The directory that keeps the apps [default: ./tidings-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    fn flags(&self) -> Flags {
+        let server = Layer { data_dir: self.data_dir.clone(), ..Layer::default() };
+        Flags { config: self.config.clone(), server }
+    }
+
+    /// The configuration as the server would read it; what is doubtful is told on standard error.
+    fn load(&self, environment: &Environment) -> Result<Config, ConfigErrors> {
+        let Loaded { config, warnings } = Config::load(&self.flags(), environment)?;
+        for warning in warnings {
+            eprintln!("warning: {warning}");
+        }
+        Ok(config)
+    }
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let Cli { verb, serve } = Cli::parse();
+    let environment = Environment::of_process();
+    let done = match verb.unwrap_or(Verb::Serve(serve)) {
+        Verb::Serve(args) => serve::run(&args, &environment),
+        Verb::Check(args) => check::run(&args),
+        Verb::Apps(verb) => apps::run(verb, &environment),
+        Verb::Trigger(args) => trigger::run(args, &environment),
+        Verb::Subscribe(args) => subscribe::run(args, &environment),
+        Verb::ExplainAuth(args) => explain_auth::run(&args, &environment),
+        Verb::Completions(args) => completions::run(&args),
+    };
+    done.unwrap_or_else(|error| {
+        if !error.is_closed_pipe() {
+            eprintln!("{}", error.report());
+        }
+        error.exit()
+    })
+    .into()
+}
+
+/// Prints text as it is and flushes: a reader at the other end of a pipe sees it at once.
+fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+}
+
+fn print_line(line: impl std::fmt::Display) -> Result<(), CliError> {
+    print(&format!("{line}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_without_a_verb_are_those_of_serve() {
+        let cli = Cli::try_parse_from(["tidings", "--port", "7000"]).expect("parses");
+        assert!(cli.verb.is_none());
+        assert_eq!(cli.serve.flags().server.port, Some(7000));
+    }
+}

@@ -1,0 +1,172 @@
+//! The first thing to see: where the server is, its app, and how to try it.
+
+use std::path::Path;
+
+use tidings_protocol::App;
+
+use super::{ConfigArgs, snippets, target::Target};
+use crate::config::{DEFAULT_ADDRESS, DEFAULT_DATA_DIR};
+
+/// Whether the secret has been seen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// The app has just been made.
+    First,
+    /// Its owner knows it.
+    Again,
+}
+
+/// What the screen tells of.
+pub(super) struct Screen<'a> {
+    /// The address as it was bound.
+    pub(super) address: String,
+    /// The address to reach it by.
+    pub(super) target: Target,
+    /// All apps.
+    pub(super) apps: &'a [App],
+    pub(super) start: Start,
+    pub(super) store: &'a Path,
+    /// As given on the command line: the commands shown need them again.
+    pub(super) flags: &'a ConfigArgs,
+}
+
+impl Screen<'_> {
+    pub(super) fn text(&self) -> String {
+        let mut text =
+            format!("Tidings {}  listening on http://{}\n", env!("CARGO_PKG_VERSION"), self.address);
+        if let Some(app) = self.apps.first() {
+            text += &self.app(app);
+        }
+        text
+    }
+
+    fn app(&self, app: &App) -> String {
+        let App { id, key, .. } = app;
+        let more = match self.apps.len() - 1 {
+            0 => String::new(),
+            more => format!("  (and {more} more)"),
+        };
+        let secret = match self.start {
+            Start::First => format!("{}  (shown this once)", app.secret.reveal()),
+            Start::Again => mask(app.secret.reveal()),
+        };
+        let (target, store) = (&self.target, self.store.display());
+        let snippet = snippets::browser(key, target);
+        let snippet = snippet.trim_end().replace('\n', "\n    ");
+        let trigger = self.trigger(app);
+        format!(
+            "  app id  {id}{more}
+  key     {key}
+  secret  {secret}
+  demo    {target}/
+  store   {store}
+
+  To receive in a page, with pusher-js:
+
+    {snippet}
+
+  To send:
+
+    {trigger}
+
+"
+        )
+    }
+
+    /// The command that sends an event, with the flags it needs.
+    fn trigger(&self, app: &App) -> String {
+        let (host, port) = DEFAULT_ADDRESS;
+        let url = Some(self.target.to_string()).filter(|url| *url != format!("http://{host}:{port}"));
+        let config = self.flags.config.as_deref();
+        let data_dir = self.flags.data_dir.as_deref().filter(|dir| *dir != Path::new(DEFAULT_DATA_DIR));
+        let id = (self.apps.len() > 1).then_some(&app.id);
+        let words = [
+            Some("tidings trigger".to_owned()),
+            url.map(|url| format!("--url {url}")),
+            config.map(|path| format!("--config {}", quoted(path))),
+            data_dir.map(|path| format!("--data-dir {}", quoted(path))),
+            id.map(|id| format!("--app {id}")),
+            Some("demo hello '{\"text\":\"Hi\"}'".to_owned()),
+        ];
+        words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The beginning of a secret, enough to tell it from another; of a short one nothing.
+pub(super) fn mask(secret: &str) -> String {
+    let shown = if secret.chars().count() < 16 { 0 } else { 4 };
+    secret.chars().take(shown).chain(['…']).collect()
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_protocol::app::AppSecret;
+    use tidings_store::AppSettings;
+
+    use super::*;
+
+    fn app(id: &str) -> App {
+        AppSettings::default().to_app(id.into(), "thekey".into(), AppSecret::new("0123456789abcdef"))
+    }
+
+    fn screen(apps: &[App], start: Start, address: &str, data_dir: Option<&str>) -> String {
+        let flags = ConfigArgs { config: None, data_dir: data_dir.map(Into::into) };
+        let target = format!("http://{address}").parse().expect("target");
+        let store = Path::new("./tidings-data/tidings.db");
+        Screen { address: address.to_owned(), target, apps, start, store, flags: &flags }.text()
+    }
+
+    #[test]
+    fn shows_all_that_is_needed_at_the_first_start() {
+        let expected = format!(
+            "\
+Tidings {}  listening on http://127.0.0.1:6001
+  app id  1
+  key     thekey
+  secret  0123456789abcdef  (shown this once)
+  demo    http://127.0.0.1:6001/
+  store   ./tidings-data/tidings.db
+
+  To receive in a page, with pusher-js:
+
+    const pusher = new Pusher(\"thekey\", {{
+      wsHost: \"127.0.0.1\",
+      wsPort: 6001,
+      forceTLS: false,
+      enabledTransports: [\"ws\"],
+      cluster: \"local\",
+    }});
+    pusher.subscribe(\"demo\").bind(\"hello\", (data) => console.log(data));
+
+  To send:
+
+    tidings trigger demo hello '{{\"text\":\"Hi\"}}'
+
+",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(screen(&[app("1")], Start::First, "127.0.0.1:6001", None), expected);
+    }
+
+    #[test]
+    fn masks_the_secret_later_and_names_the_flags_that_are_needed() {
+        let text = screen(&[app("1"), app("2")], Start::Again, "127.0.0.1:7000", Some("/tmp/a b"));
+        assert!(text.contains("app id  1  (and 1 more)\n"), "{text}");
+        assert!(text.contains("secret  0123…\n"), "{text}");
+        let command = "tidings trigger --url http://127.0.0.1:7000 --data-dir '/tmp/a b' --app 1 demo hello '{\"text\":\"Hi\"}'";
+        assert!(text.contains(command), "{text}");
+    }
+
+    #[test]
+    fn masks() {
+        assert_eq!(mask("0123456789abcdef"), "0123…");
+        assert_eq!(mask("0123456789abcde"), "…");
+    }
+}

@@ -1,0 +1,130 @@
+//! Variables of the environment.
+
+use std::{collections::BTreeMap, env, path::PathBuf};
+
+use tidings_protocol::App;
+use tidings_store::AppSettings;
+
+use super::{
+    Layer, MistakeKind, Place, WarningKind,
+    finding::{Report, nearest},
+    rules,
+};
+
+const CONFIG: &str = "TIDINGS_CONFIG";
+const HOST: &str = "TIDINGS_HOST";
+const PORT: &str = "TIDINGS_PORT";
+const DATA_DIR: &str = "TIDINGS_DATA_DIR";
+const ACTIVITY_TIMEOUT: &str = "TIDINGS_ACTIVITY_TIMEOUT";
+/// Which lines are logged; the log reads it.
+pub(crate) const LOG: &str = "TIDINGS_LOG";
+const OURS: [&str; 6] = [CONFIG, HOST, PORT, DATA_DIR, ACTIVITY_TIMEOUT, LOG];
+
+pub(super) const APP_ID: &str = "PUSHER_APP_ID";
+pub(super) const APP_KEY: &str = "PUSHER_APP_KEY";
+const APP_SECRET: &str = "PUSHER_APP_SECRET";
+
+/// The variables, as data.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+/// What they say.
+#[derive(Default)]
+pub(super) struct Variables {
+    pub(super) config: Option<PathBuf>,
+    pub(super) server: Layer,
+    pub(super) app: Option<App>,
+}
+
+impl Environment {
+    /// Those of this process that are text.
+    #[must_use]
+    pub fn of_process() -> Self {
+        env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect()
+    }
+
+    /// The value of a variable. An empty one counts as not set: compose files write them for what is left out.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Environment(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+pub(super) fn read(environment: &Environment, report: &mut Report) -> Variables {
+    warn_of_unknown(environment, report);
+    let mut reader = Reader { environment, report };
+    Variables {
+        config: environment.value(CONFIG).map(PathBuf::from),
+        server: Layer {
+            host: reader.value(HOST, rules::parse_host),
+            port: reader.port(),
+            activity_timeout: reader.value(ACTIVITY_TIMEOUT, |text| {
+                let seconds = text.parse().map_err(|_| MistakeKind::value(rules::ACTIVITY_TIMEOUT, text))?;
+                rules::activity_timeout(seconds)
+            }),
+            data_dir: environment.value(DATA_DIR).map(PathBuf::from),
+        },
+        app: reader.app(),
+    }
+}
+
+fn warn_of_unknown(environment: &Environment, report: &mut Report) {
+    let unknown = |name: &&String| name.starts_with("TIDINGS_") && !OURS.contains(&name.as_str());
+    for name in environment.0.keys().filter(unknown) {
+        let kind = WarningKind::UnknownVariable { nearest: nearest(name, &OURS) };
+        report.warning(Place::Variable(name.clone()), kind);
+    }
+}
+
+struct Reader<'a> {
+    environment: &'a Environment,
+    report: &'a mut Report,
+}
+
+impl Reader<'_> {
+    fn value<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Result<T, MistakeKind>) -> Option<T> {
+        let read = read(self.environment.value(name)?);
+        read.map_err(|kind| self.report.mistake(Place::Variable(name.to_owned()), kind)).ok()
+    }
+
+    fn port(&mut self) -> Option<u16> {
+        if self.environment.value(PORT)?.contains("://") {
+            self.report.warning(Place::Variable(PORT.to_owned()), WarningKind::KubernetesPort);
+            return None;
+        }
+        self.value(PORT, rules::parse_port)
+    }
+
+    fn app(&mut self) -> Option<App> {
+        let (missing, set): (Vec<_>, Vec<_>) = [APP_ID, APP_KEY, APP_SECRET]
+            .into_iter()
+            .partition(|name| self.environment.value(name).is_none());
+        if !missing.is_empty() {
+            if let Some(first) = set.first() {
+                self.report
+                    .mistake(Place::Variable((*first).to_owned()), MistakeKind::VariablesMissing(missing));
+            }
+            return None;
+        }
+        let id = self.value(APP_ID, rules::parse_id);
+        let key = self.value(APP_KEY, rules::parse_key);
+        let secret = self.value(APP_SECRET, rules::parse_secret)?;
+        self.warn(APP_ID, id.as_deref().and_then(WarningKind::of_id));
+        self.warn(APP_SECRET, WarningKind::of_secret(&secret));
+        Some(AppSettings::default().to_app(id?, key?, secret))
+    }
+
+    fn warn(&mut self, name: &str, kind: Option<WarningKind>) {
+        if let Some(kind) = kind {
+            self.report.warning(Place::Variable(name.to_owned()), kind);
+        }
+    }
+}

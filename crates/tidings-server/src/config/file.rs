@@ -1,0 +1,342 @@
+//! The TOML file. It is walked as a tree whose every value knows its place, so that all mistakes are found at once.
+
+use std::{
+    collections::HashMap,
+    fs,
+    net::IpAddr,
+    ops::Range,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tidings_protocol::{App, limit::Limit};
+use tidings_store::{
+    AppSettings,
+    settings::{ALLOWED_ORIGINS, LIMITS, LIMITS_TABLE, Origins, SWITCHES},
+};
+use toml::{
+    Spanned,
+    de::{DeInteger, DeTable, DeValue},
+};
+
+use super::{
+    Layer, MistakeKind, Place, Snippet, WarningKind,
+    finding::{Report, nearest},
+    rules,
+};
+
+/// What a file says.
+#[derive(Default)]
+pub(super) struct FileConfig {
+    pub(super) server: Layer,
+    pub(super) apps: Vec<App>,
+}
+
+/// Reads a file; what is wrong with it goes into the report.
+pub(super) fn read(path: &Path, report: &mut Report) -> FileConfig {
+    let unreadable = match fs::read(path).map(String::from_utf8) {
+        Ok(Ok(text)) => return parse(path, &text, report),
+        Ok(Err(_)) => "it is no UTF-8 text".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    report.mistake(Place::File(path.to_owned()), MistakeKind::Unreadable(unreadable));
+    FileConfig::default()
+}
+
+/// Reads the text of a file.
+pub(super) fn parse(path: &Path, text: &str, report: &mut Report) -> FileConfig {
+    Reader { source: Source { path, text }, report }.config()
+}
+
+/// A table that is being read: what is taken out is known, what is left at the end is not.
+struct Section<'s> {
+    /// Its key from the root; empty for the root.
+    path: String,
+    /// Its header.
+    span: Range<usize>,
+    table: DeTable<'s>,
+    known: Vec<&'static str>,
+}
+
+/// A value, where it stands and under which key.
+struct Item<'s> {
+    path: String,
+    span: Range<usize>,
+    value: DeValue<'s>,
+}
+
+struct Reader<'s, 'r> {
+    source: Source<'s>,
+    report: &'r mut Report,
+}
+
+/// Who has which id or key, to find the second who claims it.
+type Taken = HashMap<String, String>;
+
+impl<'s> Reader<'s, '_> {
+    fn config(&mut self) -> FileConfig {
+        let (root, errors) = DeTable::parse_recoverable(self.source.text);
+        for error in errors {
+            let place = self.source.place(error.span().unwrap_or(0..0), None);
+            self.report.mistake(place, MistakeKind::Syntax(error.message().to_owned()));
+        }
+        let mut root =
+            Section { path: String::new(), span: root.span(), table: root.into_inner(), known: Vec::new() };
+        let server =
+            self.section(&mut root, "server").map(|section| self.server(section)).unwrap_or_default();
+        let apps = root.take("apps").map(|item| self.apps(item)).unwrap_or_default();
+        self.finish(&root);
+        FileConfig { server, apps }
+    }
+
+    fn server(&mut self, mut section: Section<'s>) -> Layer {
+        let layer = Layer {
+            host: self.value(&mut section, "host", host),
+            port: self.value(&mut section, "port", port),
+            activity_timeout: self.value(&mut section, "activity_timeout", activity_timeout),
+            data_dir: self.value(&mut section, "data_dir", |value| text(value, "a path").map(PathBuf::from)),
+        };
+        self.finish(&section);
+        layer
+    }
+
+    fn apps(&mut self, item: Item<'s>) -> Vec<App> {
+        let (mut ids, mut keys) = (Taken::new(), Taken::new());
+        let items = self.items(item, "a list of apps, each begun with [[apps]]");
+        let sections: Vec<_> = items.into_iter().filter_map(|item| self.table(item)).collect();
+        sections.into_iter().filter_map(|section| self.app(section, &mut ids, &mut keys)).collect()
+    }
+
+    fn app(&mut self, mut section: Section<'s>, ids: &mut Taken, keys: &mut Taken) -> Option<App> {
+        let id = self.credential(&mut section, "id", id, |id| WarningKind::of_id(id));
+        let key =
+            self.credential(&mut section, "key", |value| rules::parse_key(text(value, "a text")?), |_| None);
+        let secret = self.credential(
+            &mut section,
+            "secret",
+            |value| rules::parse_secret(text(value, "a text")?),
+            WarningKind::of_secret,
+        );
+        let settings = self.settings(&mut section);
+        self.finish(&section);
+        let (id, id_span) = id?;
+        let (key, key_span) = key?;
+        self.claim(ids, &section.path, "id", (&id, id_span));
+        self.claim(keys, &section.path, "key", (&key, key_span));
+        Some(settings.to_app(id, key, secret?.0))
+    }
+
+    /// A value that must be there, and its place.
+    fn credential<T>(
+        &mut self,
+        section: &mut Section<'s>,
+        name: &'static str,
+        read: impl FnOnce(&DeValue<'s>) -> Result<T, MistakeKind>,
+        doubt: impl FnOnce(&T) -> Option<WarningKind>,
+    ) -> Option<(T, Range<usize>)> {
+        let Some(item) = section.take(name) else {
+            let place = self.source.place(section.span.clone(), Some(section.path.clone()));
+            self.report.mistake(place, MistakeKind::Missing(name));
+            return None;
+        };
+        let value = self.read(&item, read)?;
+        if let Some(kind) = doubt(&value) {
+            self.report.warning(self.source.place(item.span.clone(), Some(item.path)), kind);
+        }
+        Some((value, item.span))
+    }
+
+    fn claim(&mut self, taken: &mut Taken, app: &str, name: &str, (value, span): (&str, Range<usize>)) {
+        if let Some(by) = taken.get(value) {
+            let place = self.source.place(span, Some(format!("{app}.{name}")));
+            self.report.mistake(place, MistakeKind::Taken { by: format!("`{by}`") });
+        } else {
+            taken.insert(value.to_owned(), app.to_owned());
+        }
+    }
+
+    fn settings(&mut self, section: &mut Section<'s>) -> AppSettings {
+        let mut settings = AppSettings::default();
+        for switch in &SWITCHES {
+            if let Some(on) = self.value(section, switch.name, boolean) {
+                switch.set(&mut settings, on);
+            }
+        }
+        if let Some(item) = section.take(ALLOWED_ORIGINS) {
+            settings.allowed_origins = self.origins(item);
+        }
+        if let Some(mut limits) = self.section(section, LIMITS_TABLE) {
+            for limit in &LIMITS {
+                if let Some(value) = self.value(&mut limits, limit.name, limit_value) {
+                    limit.set(&mut settings, value);
+                }
+            }
+            self.finish(&limits);
+        }
+        settings
+    }
+
+    fn origins(&mut self, item: Item<'s>) -> Origins {
+        let items = self.items(item, "a list of origins");
+        let read = |value: &DeValue<'s>| {
+            let text = text(value, "an origin")?.to_owned();
+            Origins::parse(vec![text.clone()])?;
+            Ok(text)
+        };
+        let texts = items.iter().filter_map(|item| self.read(item, read)).collect();
+        Origins::parse(texts).expect("each of them has been parsed")
+    }
+
+    /// The value under a key.
+    fn value<T>(
+        &mut self,
+        section: &mut Section<'s>,
+        name: &'static str,
+        read: impl FnOnce(&DeValue<'s>) -> Result<T, MistakeKind>,
+    ) -> Option<T> {
+        section.take(name).and_then(|item| self.read(&item, read))
+    }
+
+    fn read<T>(
+        &mut self,
+        item: &Item<'s>,
+        read: impl FnOnce(&DeValue<'s>) -> Result<T, MistakeKind>,
+    ) -> Option<T> {
+        read(&item.value).map_err(|kind| self.wrong(item, kind)).ok()
+    }
+
+    /// The table under a key.
+    fn section(&mut self, section: &mut Section<'s>, name: &'static str) -> Option<Section<'s>> {
+        section.take(name).and_then(|item| self.table(item))
+    }
+
+    fn table(&mut self, item: Item<'s>) -> Option<Section<'s>> {
+        let DeValue::Table(table) = item.value else {
+            self.wrong(&item, wrong_type("a table", &item.value));
+            return None;
+        };
+        Some(Section { path: item.path, span: item.span, table, known: Vec::new() })
+    }
+
+    fn items(&mut self, item: Item<'s>, expected: &'static str) -> Vec<Item<'s>> {
+        let DeValue::Array(array) = item.value else {
+            self.wrong(&item, wrong_type(expected, &item.value));
+            return Vec::new();
+        };
+        let item = |(at, value): (usize, Spanned<_>)| Item::new(format!("{}[{at}]", item.path), value);
+        array.into_iter().enumerate().map(item).collect()
+    }
+
+    /// Reports the keys that nobody took.
+    fn finish(&mut self, section: &Section<'s>) {
+        for (key, _) in &section.table {
+            let place = self.source.place(key.span(), Some(section.path_of(key.get_ref())));
+            self.report
+                .mistake(place, MistakeKind::UnknownKey { nearest: nearest(key.get_ref(), &section.known) });
+        }
+    }
+
+    fn wrong(&mut self, item: &Item<'s>, kind: MistakeKind) {
+        self.report.mistake(self.source.place(item.span.clone(), Some(item.path.clone())), kind);
+    }
+}
+
+impl<'s> Section<'s> {
+    fn take(&mut self, name: &'static str) -> Option<Item<'s>> {
+        self.known.push(name);
+        self.table.remove(name).map(|value| Item::new(self.path_of(name), value))
+    }
+
+    fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+impl<'s> Item<'s> {
+    fn new(path: String, value: Spanned<DeValue<'s>>) -> Self {
+        Item { path, span: value.span(), value: value.into_inner() }
+    }
+}
+
+fn host(value: &DeValue<'_>) -> Result<IpAddr, MistakeKind> {
+    rules::parse_host(text(value, rules::HOST)?)
+}
+
+fn port(value: &DeValue<'_>) -> Result<u16, MistakeKind> {
+    number(value, rules::PORT)
+}
+
+fn activity_timeout(value: &DeValue<'_>) -> Result<Duration, MistakeKind> {
+    rules::activity_timeout(number(value, rules::ACTIVITY_TIMEOUT)?)
+}
+
+/// An id; people write `id = 123` as well.
+fn id(value: &DeValue<'_>) -> Result<String, MistakeKind> {
+    match value {
+        DeValue::Integer(number) => rules::parse_id(&number.to_string()),
+        _ => rules::parse_id(text(value, "a text of digits")?),
+    }
+}
+
+fn limit_value(value: &DeValue<'_>) -> Result<Limit, MistakeKind> {
+    number(value, "a whole number from 0 (no limit) to 4294967295").map(Limit::new)
+}
+
+fn boolean(value: &DeValue<'_>) -> Result<bool, MistakeKind> {
+    match value {
+        DeValue::Boolean(on) => Ok(*on),
+        _ => Err(wrong_type("true or false", value)),
+    }
+}
+
+fn text<'v>(value: &'v DeValue<'_>, expected: &'static str) -> Result<&'v str, MistakeKind> {
+    match value {
+        DeValue::String(text) => Ok(text),
+        _ => Err(wrong_type(expected, value)),
+    }
+}
+
+fn number<T: TryFrom<u64>>(value: &DeValue<'_>, expected: &'static str) -> Result<T, MistakeKind> {
+    let DeValue::Integer(integer) = value else { return Err(wrong_type(expected, value)) };
+    let number =
+        u64::from_str_radix(integer.as_str(), integer.radix()).ok().and_then(|n| T::try_from(n).ok());
+    number.ok_or_else(|| MistakeKind::Value { expected, found: DeInteger::to_string(integer) })
+}
+
+fn wrong_type(expected: &'static str, value: &DeValue<'_>) -> MistakeKind {
+    let found = match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) | DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date or time",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    };
+    MistakeKind::Value { expected, found: found.to_owned() }
+}
+
+/// The file and its text.
+struct Source<'s> {
+    path: &'s Path,
+    text: &'s str,
+}
+
+impl Source<'_> {
+    fn place(&self, span: Range<usize>, key: Option<String>) -> Place {
+        let before = &self.text[..span.start];
+        let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let text = self.text[start..].lines().next().unwrap_or("");
+        let column = self.text[start..span.start].chars().count() + 1;
+        let end = span.end.min(start + text.len()).max(span.start);
+        let width = self.text[span.start..end].chars().count().max(1);
+        // The output may end in a log.
+        let may_tell = text.to_ascii_lowercase().contains("secret");
+        Place::Line {
+            path: self.path.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column,
+            key,
+            snippet: (!may_tell).then(|| Snippet { text: text.to_owned(), width }),
+        }
+    }
+}

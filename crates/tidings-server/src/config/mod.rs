@@ -1,0 +1,148 @@
+//! How the server is told what to do: flags win over variables, these over one file, the file over defaults.
+
+mod environment;
+mod file;
+mod finding;
+mod rules;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tidings_protocol::App;
+
+use crate::ServerConfig;
+
+pub use environment::Environment;
+pub(crate) use environment::LOG;
+pub(crate) use finding::nearest;
+pub use finding::{ConfigErrors, Finding, Mistake, MistakeKind, Place, Snippet, Warning, WarningKind};
+pub use rules::{parse_host, parse_id, parse_key, parse_secret};
+
+/// Where `tidings serve` listens if it is not told.
+pub const DEFAULT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 6001);
+/// Where the store is if it is not told.
+pub const DEFAULT_DATA_DIR: &str = "./tidings-data";
+
+/// All that the server is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How it serves.
+    pub server: ServerConfig,
+    /// Where its store is.
+    pub data_dir: PathBuf,
+    /// The apps of the file and of the variables; those of the store come on top.
+    pub apps: Vec<App>,
+}
+
+/// What flags of the command line say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// The file to read.
+    pub config: Option<PathBuf>,
+    /// What it says on top of the file and the variables.
+    pub server: Layer,
+}
+
+/// What one source says of the server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layer {
+    /// The address to listen on.
+    pub host: Option<IpAddr>,
+    /// The port to listen on; 0 is any that is free.
+    pub port: Option<u16>,
+    /// After so long a silence a connection is pinged.
+    pub activity_timeout: Option<Duration>,
+    /// Where the store is.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// A configuration without mistakes.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// What may not be meant so.
+    pub warnings: Vec<Warning>,
+}
+
+impl Config {
+    /// Puts the layers together.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] has every mistake of the file and the variables.
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigErrors> {
+        let mut report = finding::Report::default();
+        let variables = environment::read(environment, &mut report);
+        let file = match flags.config.as_deref().or(variables.config.as_deref()) {
+            Some(path) => file::read(path, &mut report),
+            None => file::FileConfig::default(),
+        };
+        let apps = with_first(variables.app, file.apps, &mut report);
+        let warnings = report.finish()?;
+        let server = flags.server.clone().or(variables.server).or(file.server);
+        Ok(Loaded { config: server.with_defaults(apps), warnings })
+    }
+
+    /// Reads a file alone.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] has every mistake of the file.
+    pub fn check(path: &Path) -> Result<Loaded, ConfigErrors> {
+        let flags = Flags { config: Some(path.to_owned()), server: Layer::default() };
+        Self::load(&flags, &Environment::default())
+    }
+}
+
+impl Layer {
+    /// This layer on top of another.
+    fn or(self, below: Layer) -> Layer {
+        Layer {
+            host: self.host.or(below.host),
+            port: self.port.or(below.port),
+            activity_timeout: self.activity_timeout.or(below.activity_timeout),
+            data_dir: self.data_dir.or(below.data_dir),
+        }
+    }
+
+    fn with_defaults(self, apps: Vec<App>) -> Config {
+        let (host, port) = DEFAULT_ADDRESS;
+        Config {
+            server: ServerConfig {
+                host: self.host.unwrap_or(host.into()),
+                port: self.port.unwrap_or(port),
+                activity_timeout: self.activity_timeout.unwrap_or(rules::DEFAULT_ACTIVITY_TIMEOUT),
+            },
+            data_dir: self.data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
+            apps,
+        }
+    }
+}
+
+/// The app of the variables before those of the file, which may say more about that same app.
+fn with_first(first: Option<App>, mut apps: Vec<App>, report: &mut finding::Report) -> Vec<App> {
+    let Some(first) = first else { return apps };
+    match apps.iter().position(|app| app.id == first.id) {
+        Some(at) if apps[at].key == first.key && apps[at].secret == first.secret => {
+            apps[..=at].rotate_right(1);
+        }
+        Some(_) => {
+            report.mistake(Place::Variable(environment::APP_ID.to_owned()), MistakeKind::OtherCredentials);
+        }
+        None => {
+            if apps.iter().any(|app| app.key == first.key) {
+                report.mistake(
+                    Place::Variable(environment::APP_KEY.to_owned()),
+                    MistakeKind::Taken { by: "an app of the file".to_owned() },
+                );
+            }
+            apps.insert(0, first);
+        }
+    }
+    apps
+}

@@ -1,0 +1,95 @@
+//! What values may be, wherever they come from.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
+    time::Duration,
+};
+
+use tidings_protocol::app::AppSecret;
+
+use super::{MistakeKind, WarningKind};
+
+pub(super) const HOST: &str = "an IP address or localhost";
+pub(super) const PORT: &str = "a whole number from 0 to 65535";
+pub(super) const ACTIVITY_TIMEOUT: &str = "a whole number of seconds from 1 to 3600";
+pub(super) const DEFAULT_ACTIVITY_TIMEOUT: Duration = Duration::from_mins(2);
+const ACTIVITY_TIMEOUT_S: RangeInclusive<u64> = 1..=3600;
+const ID: &str = "1 to 64 of the characters A-Z a-z 0-9 _ -";
+const KEY: &str = "1 to 128 of the characters A-Z a-z 0-9 _ -";
+const SECRET: &str = "at least 1 character";
+/// The shortest secret that nobody guesses.
+pub(super) const SECRET_MIN: usize = 16;
+
+/// Reads the address to listen on.
+///
+/// # Errors
+/// [`MistakeKind::Value`] if it is none.
+pub fn parse_host(text: &str) -> Result<IpAddr, MistakeKind> {
+    if text == "localhost" {
+        return Ok(Ipv4Addr::LOCALHOST.into());
+    }
+    text.parse().map_err(|_| MistakeKind::value(HOST, text))
+}
+
+pub(super) fn parse_port(text: &str) -> Result<u16, MistakeKind> {
+    text.parse().map_err(|_| MistakeKind::value(PORT, text))
+}
+
+pub(super) fn activity_timeout(seconds: u64) -> Result<Duration, MistakeKind> {
+    if ACTIVITY_TIMEOUT_S.contains(&seconds) {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err(MistakeKind::Value { expected: ACTIVITY_TIMEOUT, found: seconds.to_string() })
+    }
+}
+
+/// Reads an app's id. Whether it suits every library is another question: [`WarningKind::of_id`].
+///
+/// # Errors
+/// [`MistakeKind::Value`] if it is none.
+pub fn parse_id(text: &str) -> Result<String, MistakeKind> {
+    word(text, 64, ID)
+}
+
+/// Reads an app's key.
+///
+/// # Errors
+/// [`MistakeKind::Value`] if it is none.
+pub fn parse_key(text: &str) -> Result<String, MistakeKind> {
+    word(text, 128, KEY)
+}
+
+/// Reads an app's secret. Whether it is a good one is another question: [`WarningKind::of_secret`].
+///
+/// # Errors
+/// [`MistakeKind::Value`] if it is none.
+pub fn parse_secret(text: &str) -> Result<AppSecret, MistakeKind> {
+    if text.is_empty() {
+        return Err(MistakeKind::Value { expected: SECRET, found: "none".to_owned() });
+    }
+    Ok(AppSecret::new(text))
+}
+
+fn word(text: &str, max: usize, expected: &'static str) -> Result<String, MistakeKind> {
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    if (1..=max).contains(&text.len()) && text.bytes().all(valid) {
+        Ok(text.to_owned())
+    } else {
+        Err(MistakeKind::value(expected, text))
+    }
+}
+
+impl WarningKind {
+    /// What there is to say about an app's id.
+    #[must_use]
+    pub fn of_id(id: &str) -> Option<Self> {
+        (!id.bytes().all(|byte| byte.is_ascii_digit())).then_some(WarningKind::IdNotDigits)
+    }
+
+    /// What there is to say about an app's secret.
+    #[must_use]
+    pub fn of_secret(secret: &AppSecret) -> Option<Self> {
+        (secret.reveal().chars().count() < SECRET_MIN).then_some(WarningKind::ShortSecret)
+    }
+}

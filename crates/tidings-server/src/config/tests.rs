@@ -1,0 +1,558 @@
+use std::{fs, process};
+
+use tidings_protocol::{app::Limits, limit::Limit};
+
+use super::*;
+
+const APP: &str = "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"0123456789abcdef\"\n";
+
+/// A file of this test's own, gone at its end.
+struct File(PathBuf);
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tidings-config-{}-{name}.toml", process::id()));
+        fs::write(&path, text).expect("written");
+        File(path)
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn lines<K: std::fmt::Display>(findings: &[Finding<K>]) -> String {
+    findings.iter().flat_map(|finding| [finding.to_string(), "\n".to_owned()]).collect()
+}
+
+fn read(text: &str) -> (file::FileConfig, Result<Vec<Warning>, ConfigErrors>) {
+    let mut report = finding::Report::default();
+    let config = file::parse(Path::new("t.toml"), text, &mut report);
+    (config, report.finish())
+}
+
+/// Checks what is said of a file with mistakes.
+fn check(text: &str, expected: &str) {
+    let errors = read(text).1.expect_err(text);
+    assert_eq!(lines(&errors.mistakes), expected.trim_start_matches('\n'), "\n{text}");
+}
+
+/// Checks what is said of a line put into the app of a good file.
+fn check_app(line: &str, expected: &str) {
+    check(&format!("{APP}{line}\n"), expected);
+}
+
+/// Checks the warnings of a file without mistakes.
+fn check_warnings(text: &str, expected: &str) {
+    assert_eq!(lines(&read(text).1.expect(text)), expected.trim_start_matches('\n'), "\n{text}");
+}
+
+#[test]
+fn an_empty_file_says_nothing() {
+    let (config, report) = read("");
+    assert_eq!((config.server, config.apps), (Layer::default(), Vec::new()));
+    assert_eq!(report, Ok(Vec::new()));
+}
+
+#[test]
+fn a_full_file_says_everything() {
+    let (config, report) = read(
+        r#"
+        [server]
+        host = "::1"
+        port = 0x1771
+        activity_timeout = 30
+        data_dir = "/var/lib/tidings"
+
+        [[apps]]
+        id = 123
+        key = "the-key"
+        secret = "the secret of the app"
+        enabled = false
+        client_events = false
+        user_authentication = false
+        watchlist_events = true
+        subscription_count = true
+        authorized_connections = true
+        allowed_origins = ["https://*.example.com", "localhost"]
+
+        [apps.limits]
+        connections = 1
+        backend_events_per_second = 2
+        client_events_per_second = 3
+        reads_per_second = 4
+        event_bytes = 5
+        channels_per_event = 6
+        events_per_batch = 7
+        presence_members = 0
+        presence_member_bytes = 9
+        "#,
+    );
+    assert_eq!(report, Ok(Vec::new()));
+    let server = Layer {
+        host: Some("::1".parse().expect("address")),
+        port: Some(6001),
+        activity_timeout: Some(Duration::from_secs(30)),
+        data_dir: Some("/var/lib/tidings".into()),
+    };
+    assert_eq!(config.server, server);
+    let app = &config.apps[0];
+    assert_eq!((&*app.id, &*app.key, app.secret.reveal()), ("123", "the-key", "the secret of the app"));
+    assert!(!app.enabled && !app.features.client_events && !app.features.user_authentication);
+    assert!(app.features.watchlist_events && app.features.subscription_count);
+    assert!(app.features.authorized_connections);
+    assert!(app.allowed_origins.allow(Some("https://a.example.com")));
+    assert!(!app.allowed_origins.allow(Some("https://example.com")));
+    let limits = Limits {
+        connections: Limit::new(1),
+        backend_events_per_second: Limit::new(2),
+        client_events_per_second: Limit::new(3),
+        reads_per_second: Limit::new(4),
+        event_bytes: Limit::new(5),
+        channels_per_event: Limit::new(6),
+        events_per_batch: Limit::new(7),
+        presence_members: Limit::NONE,
+        presence_member_bytes: Limit::new(9),
+    };
+    assert_eq!(app.limits, limits);
+}
+
+#[test]
+fn an_app_needs_only_its_credentials() {
+    let app = read(APP).0.apps.remove(0);
+    assert!(app.enabled && app.features.client_events);
+    assert_eq!(app.limits, Limits::default());
+}
+
+#[test]
+fn unknown_keys_and_what_may_be_meant() {
+    check(
+        "[server]\nhots = \"x\"\n",
+        "
+t.toml:2:1: key `server.hots`: unknown key; did you mean `host`?
+ 2 | hots = \"x\"
+   | ^^^^
+",
+    );
+    check(
+        "[sever]\nport = 1\n",
+        "
+t.toml:1:2: key `sever`: unknown key; did you mean `server`?
+ 1 | [sever]
+   |  ^^^^^
+",
+    );
+    check(
+        "port = 6001\n",
+        "
+t.toml:1:1: key `port`: unknown key
+ 1 | port = 6001
+   | ^^^^
+",
+    );
+    check_app(
+        "[apps.limits]\nconections = 5",
+        "
+t.toml:6:1: key `apps[0].limits.conections`: unknown key; did you mean `connections`?
+ 6 | conections = 5
+   | ^^^^^^^^^^
+",
+    );
+    check_app(
+        "Client_Events = true",
+        "
+t.toml:5:1: key `apps[0].Client_Events`: unknown key; did you mean `client_events`?
+ 5 | Client_Events = true
+   | ^^^^^^^^^^^^^
+",
+    );
+}
+
+#[test]
+fn values_of_a_wrong_type() {
+    check(
+        "[server]\nhost = 127\nport = \"6001\"\nactivity_timeout = 1.5\ndata_dir = true\n",
+        "
+t.toml:2:8: key `server.host`: must be an IP address or localhost, not a number
+ 2 | host = 127
+   |        ^^^
+t.toml:3:8: key `server.port`: must be a whole number from 0 to 65535, not a text
+ 3 | port = \"6001\"
+   |        ^^^^^^
+t.toml:4:20: key `server.activity_timeout`: must be a whole number of seconds from 1 to 3600, not a number
+ 4 | activity_timeout = 1.5
+   |                    ^^^
+t.toml:5:12: key `server.data_dir`: must be a path, not true or false
+ 5 | data_dir = true
+   |            ^^^^
+",
+    );
+    check(
+        "server = 1\napps = \"x\"\n",
+        "
+t.toml:1:10: key `server`: must be a table, not a number
+ 1 | server = 1
+   |          ^
+t.toml:2:8: key `apps`: must be a list of apps, each begun with [[apps]], not a text
+ 2 | apps = \"x\"
+   |        ^^^
+",
+    );
+    check(
+        "[apps]\nid = \"1\"\n",
+        "
+t.toml:1:1: key `apps`: must be a list of apps, each begun with [[apps]], not a table
+ 1 | [apps]
+   | ^^^^^^
+",
+    );
+    check(
+        "apps = [1]\n",
+        "
+t.toml:1:9: key `apps[0]`: must be a table, not a number
+ 1 | apps = [1]
+   |         ^
+",
+    );
+    check_app(
+        "enabled = \"yes\"",
+        "
+t.toml:5:11: key `apps[0].enabled`: must be true or false, not a text
+ 5 | enabled = \"yes\"
+   |           ^^^^^
+",
+    );
+    check_app(
+        "allowed_origins = \"*\"",
+        "
+t.toml:5:19: key `apps[0].allowed_origins`: must be a list of origins, not a text
+ 5 | allowed_origins = \"*\"
+   |                   ^^^
+",
+    );
+    check_app(
+        "allowed_origins = [\"*\", 1979-05-27]",
+        "
+t.toml:5:25: key `apps[0].allowed_origins[1]`: must be an origin, not a date or time
+ 5 | allowed_origins = [\"*\", 1979-05-27]
+   |                         ^^^^^^^^^^
+",
+    );
+    check_app(
+        "limits = []",
+        "
+t.toml:5:10: key `apps[0].limits`: must be a table, not a list
+ 5 | limits = []
+   |          ^^
+",
+    );
+}
+
+#[test]
+fn values_out_of_bounds() {
+    check(
+        "[server]\nhost = \"example.com\"\nport = 65536\nactivity_timeout = 0\n",
+        "
+t.toml:2:8: key `server.host`: must be an IP address or localhost, not \"example.com\"
+ 2 | host = \"example.com\"
+   |        ^^^^^^^^^^^^^
+t.toml:3:8: key `server.port`: must be a whole number from 0 to 65535, not 65536
+ 3 | port = 65536
+   |        ^^^^^
+t.toml:4:20: key `server.activity_timeout`: must be a whole number of seconds from 1 to 3600, not 0
+ 4 | activity_timeout = 0
+   |                    ^
+",
+    );
+    check(
+        "[server]\nactivity_timeout = 3601\n",
+        "
+t.toml:2:20: key `server.activity_timeout`: must be a whole number of seconds from 1 to 3600, not 3601
+ 2 | activity_timeout = 3601
+   |                    ^^^^
+",
+    );
+    check_app(
+        "[apps.limits]\nconnections = -1\nevent_bytes = 4294967296",
+        "
+t.toml:6:15: key `apps[0].limits.connections`: must be a whole number from 0 (no limit) to 4294967295, not -1
+ 6 | connections = -1
+   |               ^^
+t.toml:7:15: key `apps[0].limits.event_bytes`: must be a whole number from 0 (no limit) to 4294967295, not 4294967296
+ 7 | event_bytes = 4294967296
+   |               ^^^^^^^^^^
+",
+    );
+    check_app(
+        "allowed_origins = [\"a b\"]",
+        "
+t.toml:5:20: key `apps[0].allowed_origins[0]`: \"a b\" is no origin: write https://example.com, example.com, *.example.com or *
+ 5 | allowed_origins = [\"a b\"]
+   |                    ^^^^^
+",
+    );
+}
+
+#[test]
+fn credentials() {
+    check(
+        "[[apps]]\nid = \"a b\"\nkey = \"\"\nsecret = \"\"\n",
+        "
+t.toml:2:6: key `apps[0].id`: must be 1 to 64 of the characters A-Z a-z 0-9 _ -, not \"a b\"
+ 2 | id = \"a b\"
+   |      ^^^^^
+t.toml:3:7: key `apps[0].key`: must be 1 to 128 of the characters A-Z a-z 0-9 _ -, not \"\"
+ 3 | key = \"\"
+   |       ^^
+t.toml:4:10: key `apps[0].secret`: must be at least 1 character, not none
+",
+    );
+    check(
+        "[[apps]]\nid = \"1\"\n\n[[apps]]\nid = -1\n",
+        "
+t.toml:1:1: key `apps[0]`: `key` is missing
+ 1 | [[apps]]
+   | ^^^^^^^^
+t.toml:1:1: key `apps[0]`: `secret` is missing
+ 1 | [[apps]]
+   | ^^^^^^^^
+t.toml:4:1: key `apps[1]`: `key` is missing
+ 4 | [[apps]]
+   | ^^^^^^^^
+t.toml:4:1: key `apps[1]`: `secret` is missing
+ 4 | [[apps]]
+   | ^^^^^^^^
+",
+    );
+    check(
+        &format!("{APP}{APP}"),
+        "
+t.toml:6:6: key `apps[1].id`: `apps[0]` has it already
+ 6 | id = \"1\"
+   |      ^^^
+t.toml:7:7: key `apps[1].key`: `apps[0]` has it already
+ 7 | key = \"k\"
+   |       ^^^
+",
+    );
+}
+
+#[test]
+fn doubts() {
+    check_warnings(
+        "[[apps]]\nid = \"chat\"\nkey = \"k\"\nsecret = \"0123456789abcde\"\n",
+        "
+t.toml:2:6: key `apps[0].id`: an id of other characters than digits is refused by the Python library
+ 2 | id = \"chat\"
+   |      ^^^^^^
+t.toml:4:10: key `apps[0].secret`: a secret of less than 16 characters can be guessed
+",
+    );
+    check_warnings(APP, "");
+}
+
+#[test]
+fn syntax_is_told_with_the_rest_but_not_with_its_consequences() {
+    check(
+        "[server]\nport = \nhost = 5\n\n[[apps]]\nid = \"1\nx = 1\n[apps.limits]\nevent_bytes = \"\"\n",
+        "
+t.toml:2:8: string values must be quoted, expected literal string
+ 2 | port = 
+   |        ^
+t.toml:3:8: key `server.host`: must be an IP address or localhost, not a number
+ 3 | host = 5
+   |        ^
+t.toml:6:8: invalid basic string, expected `\"`
+ 6 | id = \"1
+   |        ^
+t.toml:7:1: key `apps[0].x`: unknown key
+ 7 | x = 1
+   | ^
+t.toml:9:15: key `apps[0].limits.event_bytes`: must be a whole number from 0 (no limit) to 4294967295, not a text
+ 9 | event_bytes = \"\"
+   |               ^^
+",
+    );
+    check(
+        "[server\nport = 1\n",
+        "
+t.toml:1:8: unclosed table, expected `]`
+ 1 | [server
+   |        ^
+",
+    );
+    check(
+        "[server]\nport = 1\nport = 2\n",
+        "
+t.toml:3:1: duplicate key
+ 3 | port = 2
+   | ^^^^
+",
+    );
+}
+
+#[test]
+fn places_count_characters_and_keep_tabs() {
+    check(
+        "[server]\r\n\t\"pört\" = 1 # ż\r\n",
+        "
+t.toml:2:2: key `server.pört`: unknown key; did you mean `port`?
+ 2 | \t\"pört\" = 1 # ż
+   | \t^^^^^^
+",
+    );
+}
+
+#[test]
+fn lines_with_secrets_are_not_shown() {
+    check(
+        "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = unquoted\n",
+        "
+t.toml:4:10: string values must be quoted, expected literal string
+",
+    );
+    check_app(
+        "Secrets = \"x\"",
+        "
+t.toml:5:1: key `apps[0].Secrets`: unknown key; did you mean `secret`?
+",
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read() {
+    let load = |path: &Path| Config::check(path).expect_err("no config").to_string();
+    assert_eq!(
+        load(Path::new("/nowhere/t.toml")),
+        "/nowhere/t.toml: cannot be read: No such file or directory (os error 2)"
+    );
+    let file = File::new("latin1", "");
+    fs::write(&file.0, b"# \xe4").expect("written");
+    assert_eq!(load(&file.0), format!("{}: cannot be read: it is no UTF-8 text", file.0.display()));
+}
+
+/// What the flags, the variables and the file `[server] port = 1, host = "::1", data_dir = "file"` make of it.
+fn layered(name: &str, flags: Layer, variables: &[(&str, &str)]) -> Config {
+    let file = File::new(name, "[server]\nport = 1\nhost = \"::1\"\ndata_dir = \"file\"\n");
+    let environment = variables.iter().copied().collect();
+    Config::load(&Flags { config: Some(file.0.clone()), server: flags }, &environment)
+        .expect("no mistake")
+        .config
+}
+
+#[test]
+fn flags_over_variables_over_file_over_defaults() {
+    let file = layered("file", Layer::default(), &[]);
+    assert_eq!((file.server.port, file.server.host.to_string()), (1, "::1".to_owned()));
+    assert_eq!(file.server.activity_timeout, Duration::from_mins(2));
+    let variables = [("TIDINGS_PORT", "2"), ("TIDINGS_HOST", "localhost"), ("TIDINGS_ACTIVITY_TIMEOUT", "9")];
+    let over_file = layered("variables", Layer::default(), &variables);
+    assert_eq!((over_file.server.port, over_file.server.host.to_string()), (2, "127.0.0.1".to_owned()));
+    assert_eq!(over_file.server.activity_timeout, Duration::from_secs(9));
+    assert_eq!(over_file.data_dir, Path::new("file"));
+    let flags = Layer { port: Some(3), data_dir: Some("flag".into()), ..Layer::default() };
+    let over_all = layered("flags", flags, &[("TIDINGS_PORT", "2"), ("TIDINGS_DATA_DIR", "variable")]);
+    assert_eq!((over_all.server.port, over_all.server.host.to_string()), (3, "::1".to_owned()));
+    assert_eq!(over_all.data_dir, Path::new("flag"));
+}
+
+#[test]
+fn nothing_said_is_one_node_on_a_laptop() {
+    let config = Config::load(&Flags::default(), &Environment::default()).expect("no mistake").config;
+    assert_eq!((config.server.host.to_string(), config.server.port), ("127.0.0.1".to_owned(), 6001));
+    assert_eq!(config.data_dir, Path::new("./tidings-data"));
+    assert!(config.apps.is_empty());
+}
+
+#[test]
+fn a_variable_names_the_file_and_a_flag_another() {
+    let (one, other) = (File::new("one", "[server]\nport = 1\n"), File::new("other", "[server]\nport = 2\n"));
+    let environment = [("TIDINGS_CONFIG", one.0.to_string_lossy())].into_iter().collect();
+    let port = |config| {
+        let flags = Flags { config, ..Flags::default() };
+        Config::load(&flags, &environment).expect("no mistake").config.server.port
+    };
+    assert_eq!(port(None), 1);
+    assert_eq!(port(Some(other.0.clone())), 2);
+}
+
+fn load(variables: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+    Config::load(&Flags::default(), &variables.iter().copied().collect())
+}
+
+/// Checks the mistakes of variables.
+fn check_variables(variables: &[(&str, &str)], expected: &str) {
+    assert_eq!(load(variables).expect_err("mistakes").to_string(), expected);
+}
+
+#[test]
+fn variables_with_mistakes() {
+    check_variables(
+        &[("TIDINGS_PORT", "http"), ("TIDINGS_HOST", "here"), ("TIDINGS_ACTIVITY_TIMEOUT", "2m")],
+        "TIDINGS_HOST: must be an IP address or localhost, not \"here\"\n\
+         TIDINGS_PORT: must be a whole number from 0 to 65535, not \"http\"\n\
+         TIDINGS_ACTIVITY_TIMEOUT: must be a whole number of seconds from 1 to 3600, not \"2m\"",
+    );
+    check_variables(
+        &[("PUSHER_APP_ID", "1")],
+        "PUSHER_APP_ID: an app needs its id, key and secret; PUSHER_APP_KEY and PUSHER_APP_SECRET are not set",
+    );
+    check_variables(
+        &[("PUSHER_APP_ID", ""), ("PUSHER_APP_KEY", "k"), ("PUSHER_APP_SECRET", "s")],
+        "PUSHER_APP_KEY: an app needs its id, key and secret; PUSHER_APP_ID is not set",
+    );
+    check_variables(
+        &[("PUSHER_APP_ID", "#"), ("PUSHER_APP_KEY", "k k"), ("PUSHER_APP_SECRET", "0123456789abcdef")],
+        "PUSHER_APP_ID: must be 1 to 64 of the characters A-Z a-z 0-9 _ -, not \"#\"\n\
+         PUSHER_APP_KEY: must be 1 to 128 of the characters A-Z a-z 0-9 _ -, not \"k k\"",
+    );
+}
+
+/// Checks the warnings about variables.
+fn check_variable_warnings(variables: &[(&str, &str)], expected: &str) {
+    assert_eq!(lines(&load(variables).expect("no mistake").warnings), expected);
+}
+
+#[test]
+fn variables_that_raise_doubts() {
+    check_variable_warnings(&[("TIDINGS_LOG", "debug"), ("TIDINGS_HOST", ""), ("PUSHER_HOST", "x")], "");
+    check_variable_warnings(
+        &[("TIDINGS_POTR", "1"), ("TIDINGS_SERVICE_PORT_HTTP", "1")],
+        "TIDINGS_POTR: unknown variable, ignored; did you mean `TIDINGS_PORT`?\n\
+         TIDINGS_SERVICE_PORT_HTTP: unknown variable, ignored\n",
+    );
+    check_variable_warnings(
+        &[("TIDINGS_PORT", "tcp://10.0.0.1:6001")],
+        "TIDINGS_PORT: ignored: this is the address of a Kubernetes service and not a port to listen on\n",
+    );
+    check_variable_warnings(
+        &[("PUSHER_APP_ID", "app-id"), ("PUSHER_APP_KEY", "app-key"), ("PUSHER_APP_SECRET", "app-secret")],
+        "PUSHER_APP_ID: an id of other characters than digits is refused by the Python library\n\
+         PUSHER_APP_SECRET: a secret of less than 16 characters can be guessed\n",
+    );
+}
+
+/// The ids of the apps that come of these variables and a file with apps 1 and 2.
+fn first_app(name: &str, id: &str, key: &str, secret: &str) -> Result<Vec<String>, String> {
+    let second = "[[apps]]\nid = 2\nkey = \"k2\"\nsecret = \"fedcba9876543210\"\nclient_events = false\n";
+    let file = File::new(name, &format!("{APP}{second}"));
+    let variables = [("PUSHER_APP_ID", id), ("PUSHER_APP_KEY", key), ("PUSHER_APP_SECRET", secret)];
+    let flags = Flags { config: Some(file.0.clone()), ..Flags::default() };
+    let loaded =
+        Config::load(&flags, &variables.into_iter().collect()).map_err(|errors| errors.to_string())?;
+    Ok(loaded.config.apps.iter().map(|app| format!("{} {}", app.id, app.features.client_events)).collect())
+}
+
+#[test]
+fn the_app_of_the_variables_is_the_first() {
+    let ids = |ids: &[&str]| Ok(ids.iter().map(|id| (*id).to_owned()).collect());
+    assert_eq!(first_app("new", "3", "k3", "0123456789abcdef"), ids(&["3 true", "1 true", "2 false"]));
+    assert_eq!(first_app("same", "2", "k2", "fedcba9876543210"), ids(&["2 false", "1 true"]));
+    let other = Err("PUSHER_APP_ID: the file has an app of this id with another key or secret".to_owned());
+    assert_eq!(first_app("other-key", "2", "k3", "fedcba9876543210"), other);
+    assert_eq!(first_app("other-secret", "2", "k2", "0123456789abcdef"), other);
+    let taken = Err("PUSHER_APP_KEY: an app of the file has it already".to_owned());
+    assert_eq!(first_app("taken", "3", "k2", "0123456789abcdef"), taken);
+}

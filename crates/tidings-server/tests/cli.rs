@@ -1,0 +1,601 @@
+//! The built program, from the outside: what it prints, how it ends, and that it works with itself.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read, Write as _},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{self, Child, Command, Stdio},
+    sync::mpsc::{self, Receiver},
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tidings_server::Clock;
+
+/// The most that anything here may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// How often a thing that will happen is looked for.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A directory of this test's own, gone at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("tidings-cli-{}-{name}", process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a directory");
+        Folder(path)
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, text).expect("written");
+        path.to_string_lossy().into_owned()
+    }
+
+    /// The program in this directory, with no variables but these.
+    fn tidings(&self, args: &[&str], variables: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidings"));
+        command.args(args).current_dir(&self.0).env_clear().envs(variables.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        Running::start(&mut self.tidings(args, &[])).end()
+    }
+
+    fn run_json(&self, args: &[&str]) -> Value {
+        let ended = self.run(args);
+        assert_eq!(ended.code, 0, "{args:?} {}", ended.err);
+        serde_json::from_str(&ended.out).expect(&ended.out)
+    }
+
+    fn serve(&self, args: &[&str]) -> Server {
+        self.serve_with(args, &[])
+    }
+
+    fn serve_with(&self, args: &[&str], variables: &[(&str, &str)]) -> Server {
+        let args = [&["--port", "0"], args].concat();
+        let running = Running::start(&mut self.tidings(&args, variables));
+        let mut screen = Vec::new();
+        while !screen.iter().any(|line: &String| line.contains("tidings trigger")) {
+            screen.push(running.line());
+        }
+        let url = screen[0].split("listening on ").nth(1).expect("an address").to_owned();
+        Server { running, screen: screen.join("\n"), url }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The program while it runs. It does not outlive its test.
+struct Running {
+    child: Child,
+    lines: Receiver<String>,
+    err: Option<thread::JoinHandle<String>>,
+}
+
+/// How it ended.
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
+        let out = BufReader::new(child.stdout.take().expect("a pipe"));
+        let mut err = child.stderr.take().expect("a pipe");
+        let (sender, lines) = mpsc::sync_channel(10_000);
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        let err = thread::spawn(move || {
+            let mut text = String::new();
+            let _ = err.read_to_string(&mut text);
+            text
+        });
+        Running { child, lines, err: Some(err) }
+    }
+
+    fn line(&self) -> String {
+        self.lines.recv_timeout(DEADLINE).expect("another line in time")
+    }
+
+    fn json_line(&self) -> Value {
+        let line = self.line();
+        serde_json::from_str(&line).expect(&line)
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("/bin/sh").args(["-c", &kill]).status().expect("a shell").success());
+    }
+
+    fn end(mut self) -> Ended {
+        let status = soon("the program ends", || self.child.try_wait().expect("a child"));
+        let out = self.lines.iter().map(|line| line + "\n").collect();
+        let err = self.err.take().expect("taken once").join().expect("a text");
+        Ended { code: status.code().unwrap_or(-1), out, err }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Server {
+    running: Running,
+    screen: String,
+    url: String,
+}
+
+impl Server {
+    /// What stands behind a name on the first screen.
+    fn shown(&self, name: &str) -> &str {
+        let line = self.screen.lines().find_map(|line| line.trim_start().strip_prefix(name)).expect(name);
+        line.split_whitespace().next().expect("a value")
+    }
+}
+
+/// Waits for a thing that will happen.
+fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..DEADLINE.as_millis() / PAUSE.as_millis() {
+        if let Some(found) = look() {
+            return found;
+        }
+        thread::sleep(PAUSE);
+    }
+    panic!("not in time: {what}");
+}
+
+#[test]
+fn the_first_start_makes_an_app_that_stays() {
+    let folder = Folder::new("first-start");
+    let clock = Clock::system();
+    let start = clock.now();
+    let first = folder.serve(&[]);
+    let took = clock.now() - start;
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let (id, key, secret) = (first.shown("app id"), first.shown("key"), first.shown("secret"));
+    assert!(id.len() == 6 && id.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
+    assert_eq!((key.len(), secret.len()), (20, 40));
+    assert!(first.screen.contains("(shown this once)"));
+    assert!(first.screen.contains(&format!("new Pusher(\"{key}\"")));
+    assert_eq!(first.shown("demo"), format!("{}/", first.url));
+    assert_eq!(first.shown("store"), "./tidings-data/tidings.db");
+    let again = folder.serve(&[]);
+    assert_eq!((again.shown("app id"), again.shown("key")), (id, key));
+    assert_eq!(again.shown("secret"), format!("{}…", &secret[..4]));
+    assert!(!again.screen.contains(secret));
+    for server in [first, again] {
+        server.running.signal("TERM");
+        let ended = server.running.end();
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert!(ended.err.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", ended.err);
+    }
+}
+
+#[test]
+fn the_command_on_the_first_screen_works_as_it_stands() {
+    let folder = Folder::new("paste");
+    let server = folder.serve(&["--data-dir", "the data"]);
+    let command = server.screen.lines().find(|line| line.contains("tidings trigger")).expect("a command");
+    let script = command.replace("tidings trigger", &format!("{} trigger", env!("CARGO_BIN_EXE_tidings")));
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", &script]).current_dir(&folder.0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ended = Running::start(&mut shell).end();
+    assert_eq!((ended.code, &*ended.out), (0, "sent \"hello\" to demo\n"), "{}", ended.err);
+}
+
+#[test]
+fn the_app_of_the_variables_is_served_and_no_other_made() {
+    let folder = Folder::new("variables");
+    let variables = [
+        ("PUSHER_APP_ID", "77"),
+        ("PUSHER_APP_KEY", "thekey"),
+        ("PUSHER_APP_SECRET", "0123456789abcdef"),
+        ("TIDINGS_DATA_DIR", "elsewhere"),
+        ("TIDINGS_PROT", "1"),
+    ];
+    let server = folder.serve_with(&[], &variables);
+    assert_eq!((server.shown("app id"), server.shown("secret")), ("77", "0123…"));
+    assert_eq!(server.shown("store"), "elsewhere/tidings.db");
+    assert_eq!(
+        folder.run_json(&["apps", "list", "--data-dir", "elsewhere", "--json"]),
+        Value::Array(Vec::new())
+    );
+    let trigger = ["trigger", "--url", &server.url, "demo", "hello"];
+    let ended = Running::start(&mut folder.tidings(&trigger, &variables)).end();
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    server.running.signal("INT");
+    let ended = server.running.end();
+    assert_eq!(ended.code, 0);
+    assert!(ended.err.contains("did you mean `TIDINGS_PORT`?"), "{}", ended.err);
+    assert!(!ended.err.contains("0123456789abcdef"));
+}
+
+#[test]
+fn what_keeps_the_server_from_starting_is_one_clear_line() {
+    let folder = Folder::new("no-start");
+    let check = |args: &[&str], variables: &[(&str, &str)], code: i32, said: &str| {
+        let ended = Running::start(&mut folder.tidings(args, variables)).end();
+        assert_eq!((ended.code, &*ended.out), (code, ""), "{args:?} {}", ended.err);
+        assert_eq!(ended.err.lines().count(), 1, "{}", ended.err);
+        assert!(ended.err.contains(said), "{}", ended.err);
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    check(&["--port", &port], &[], 1, "another program listens there");
+    let file = folder.write("file", "");
+    check(&["--data-dir", &file], &[], 1, "cannot create the data directory");
+    check(&["--config", "none.toml"], &[], 2, "none.toml: cannot be read: No such file");
+    check(&[], &[("TIDINGS_PORT", "x")], 2, "TIDINGS_PORT: must be a whole number from 0 to 65535");
+    check(&[], &[("TIDINGS_LOG", "a=loud")], 2, "TIDINGS_LOG: \"a=loud\" is no log filter");
+}
+
+#[test]
+fn a_port_in_use_does_not_cost_the_first_secret() {
+    let folder = Folder::new("port-then-secret");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    assert_eq!(folder.run(&["--port", &port]).code, 1);
+    assert!(folder.serve(&[]).screen.contains("(shown this once)"));
+}
+
+const MISTAKES: &str = "\
+[server]
+prot = 6001
+
+[[apps]]
+id = \"1\"
+key = \"k\"
+secret = \"0123456789abcdef\"
+
+[apps.limits]
+conections = 5
+event_bytes = \"10\"
+";
+
+#[test]
+fn check_tells_every_mistake_at_once() {
+    let folder = Folder::new("check");
+    let bad = folder.write("bad.toml", MISTAKES);
+    let ended = folder.run(&["check", &bad]);
+    let expected = "\
+bad.toml:2:1: key `server.prot`: unknown key; did you mean `port`?
+ 2 | prot = 6001
+   | ^^^^
+bad.toml:10:1: key `apps[0].limits.conections`: unknown key; did you mean `connections`?
+ 10 | conections = 5
+    | ^^^^^^^^^^
+bad.toml:11:15: key `apps[0].limits.event_bytes`: must be a whole number from 0 (no limit) to 4294967295, not a text
+ 11 | event_bytes = \"10\"
+    |               ^^^^
+";
+    assert_eq!(ended.code, 2);
+    assert_eq!(ended.err.replace(&bad, "bad.toml"), expected);
+    let ended = folder.run(&["check", "--json", &bad]);
+    assert_eq!(ended.code, 2);
+    let json: Value = serde_json::from_str(&ended.out).expect(&ended.out);
+    let lines: Vec<_> =
+        json["mistakes"].as_array().expect("a list").iter().map(|found| &found["line"]).collect();
+    assert_eq!(lines, [2, 10, 11]);
+    assert_eq!(folder.run(&["--config", &bad]).code, 2);
+}
+
+#[test]
+fn check_says_ok_and_what_is_doubtful() {
+    let folder = Folder::new("check-ok");
+    let good = folder.write("good.toml", "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"short\"\n");
+    let ended = folder.run(&["check", &good]);
+    let expected = format!(
+        "warning: {good}:4:10: key `apps[0].secret`: a secret of less than 16 characters can be guessed\n\
+         {good}: ok, 1 app\n"
+    );
+    assert_eq!((ended.code, &*ended.out, &*ended.err), (0, &*expected, ""));
+    let empty = folder.write("empty.toml", "");
+    assert_eq!(folder.run_json(&["check", "--json", &empty])["apps"], 0);
+}
+
+#[test]
+fn apps_are_added_listed_shown_rotated_and_disabled() {
+    let folder = Folder::new("apps");
+    assert_eq!(folder.run(&["apps", "list"]).out, "");
+    assert!(!folder.0.join("tidings-data").exists(), "to look makes nothing");
+    let one = folder.run_json(&[
+        "apps",
+        "add",
+        "--json",
+        "--id=1",
+        "--client-events=false",
+        "--watchlist-events",
+        "--allowed-origin=https://a.example",
+        "--allowed-origin=*.b.example",
+        "--limit=connections=7",
+    ]);
+    assert_eq!((&one["client_events"], &one["watchlist_events"]), (&false.into(), &true.into()));
+    assert_eq!(one["allowed_origins"], serde_json::json!(["https://a.example", "*.b.example"]));
+    assert_eq!((&one["limits"]["connections"], &one["limits"]["event_bytes"]), (&7.into(), &10240.into()));
+    let secret = one["secret"].as_str().expect("a secret").to_owned();
+    let added = folder.run(&["apps", "add", "--id=2", "--key=two", "--secret=0123456789abcdef"]);
+    assert_eq!((added.code, &*added.out), (0, "id      2\nkey     two\nsecret  0123456789abcdef\n"));
+
+    let list = folder.run(&["apps", "list"]).out;
+    assert_eq!(list, format!("1  {}\n2  two\n", one["key"].as_str().expect("a key")));
+    let list = folder.run(&["apps", "list", "--json"]).out;
+    assert!(list.contains("\"two\"") && !list.contains(&secret) && !list.contains("secret"), "{list}");
+
+    assert_eq!(folder.run_json(&["apps", "show", "1", "--json"]), one);
+    let shown = folder.run(&["apps", "show", "1"]).out;
+    assert!(shown.contains(&secret) && shown.contains("limits.connections = 7\n"), "{shown}");
+    for (place, said) in [
+        ("laravel", "PUSHER_APP_SECRET=0123456789abcdef\n"),
+        ("node", "  secret: \"0123456789abcdef\",\n"),
+        ("python", "    secret=\"0123456789abcdef\",\n"),
+        ("browser", "new Pusher(\"two\", {\n"),
+    ] {
+        let snippet = folder.run(&["apps", "show", "2", "--env", place]).out;
+        assert!(snippet.contains(said), "{snippet}");
+    }
+
+    let rotated = folder.run_json(&["apps", "rotate", "1", "--json"]);
+    assert_eq!(rotated["key"], one["key"]);
+    assert_ne!(rotated["secret"], one["secret"]);
+    assert_eq!(folder.run_json(&["apps", "show", "1", "--json"]), rotated);
+    assert_eq!(folder.run(&["apps", "disable", "2"]).out, "app 2 is disabled\n");
+    assert!(folder.run(&["apps", "list"]).out.ends_with("2  two  disabled\n"));
+    assert_eq!(folder.run(&["apps", "enable", "2"]).out, "app 2 is enabled\n");
+    assert!(folder.run(&["apps", "list"]).out.ends_with("2  two\n"));
+}
+
+#[test]
+fn apps_that_cannot_be() {
+    let folder = Folder::new("apps-wrong");
+    let config =
+        folder.write("t.toml", "[[apps]]\nid = \"9\"\nkey = \"nine\"\nsecret = \"0123456789abcdef\"\n");
+    folder.run(&["apps", "add", "--id=1", "--key=one"]);
+    let check = |args: &[&str], code: i32, said: &str| {
+        let ended = folder.run(args);
+        assert_eq!((ended.code, &*ended.out), (code, ""), "{args:?}");
+        assert!(ended.err.contains(said), "{}", ended.err);
+    };
+    check(&["apps", "add", "--id=1"], 1, "there is an app with id 1 already");
+    check(&["apps", "add", "--key=one"], 1, "there is an app with key one already");
+    check(&["apps", "add", "--id=9", "--config", &config], 1, "there is an app with id 9 already");
+    check(&["apps", "add", "--id=a b"], 2, "must be 1 to 64 of the characters");
+    check(&["apps", "add", "--secret="], 2, "must be at least 1 character");
+    check(&["apps", "add", "--allowed-origin=a b"], 2, "\"a b\" is no origin");
+    check(&["apps", "add", "--limit=conections=1"], 2, "did you mean `connections`?");
+    check(&["apps", "add", "--limit=connections=many"], 2, "NAME=NUMBER");
+    check(&["apps", "show", "7"], 2, "the data directory has no app 7; there are: 1");
+    check(&["apps", "rotate", "7", "--data-dir", "nowhere"], 2, "has no app 7; there is none");
+}
+
+#[test]
+fn what_is_triggered_reaches_who_subscribes() {
+    let folder = Folder::new("trigger");
+    let server = folder.serve(&[]);
+    let subscribe = [
+        "subscribe",
+        "--url",
+        &server.url,
+        "--count=3",
+        "--timeout=20",
+        "--user-data={\"id\":\"ann\"}",
+        "--channel-data={\"user_id\":\"ann\"}",
+        "demo",
+        "private-a",
+        "presence-a",
+    ];
+    let subscriber = Running::start(&mut folder.tidings(&subscribe, &[]));
+    for channel in ["demo", "private-a", "presence-a"] {
+        let frame = subscriber.json_line();
+        assert_eq!(frame["event"], "pusher_internal:subscription_succeeded", "{frame}");
+        assert_eq!(frame["channel"], channel);
+    }
+    let sent = folder.run(&["trigger", "--url", &server.url, "demo", "hello", "{\"text\":\"Hi\"}"]);
+    assert_eq!((sent.code, &*sent.out), (0, "sent \"hello\" to demo\n"), "{}", sent.err);
+    let event = subscriber.json_line();
+    assert_eq!(event, serde_json::json!({"event": "hello", "channel": "demo", "data": "{\"text\":\"Hi\"}"}));
+
+    let piped = ["trigger", "--json", "--url", &server.url, "--also=presence-a", "private-a", "more", "-"];
+    let mut trigger = Running::start(folder.tidings(&piped, &[]).stdin(Stdio::piped()));
+    trigger.child.stdin.take().expect("a pipe").write_all(b"from a pipe").expect("written");
+    let sent = trigger.end();
+    assert_eq!((sent.code, &*sent.out), (0, "{}\n"), "{}", sent.err);
+    for channel in ["private-a", "presence-a"] {
+        let event = subscriber.json_line();
+        assert_eq!((&event["channel"], &event["data"]), (&channel.into(), &"from a pipe".into()));
+    }
+    let ended = subscriber.end();
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.err.contains("signed in\n"), "{}", ended.err);
+}
+
+#[test]
+fn subscribing_ends_as_it_is_told() {
+    let folder = Folder::new("subscribe");
+    let server = folder.serve(&[]);
+    let subscribe = |args: &[&str]| {
+        let args = [&["subscribe", "--url", &server.url], args].concat();
+        Running::start(&mut folder.tidings(&args, &[]))
+    };
+    assert_eq!(subscribe(&["--timeout=1", "demo"]).end().code, 0);
+    let too_late = subscribe(&["--timeout=1", "--count=1", "demo"]).end();
+    assert_eq!(too_late.code, 1);
+    assert!(too_late.err.contains("0 of 1 events came"), "{}", too_late.err);
+    for signal in ["INT", "TERM"] {
+        let subscriber = subscribe(&["demo"]);
+        subscriber.json_line();
+        subscriber.signal(signal);
+        assert_eq!(subscriber.end().code, 0);
+    }
+    let nobody = subscribe(&["presence-a"]).end();
+    assert_eq!(nobody.code, 2);
+    assert!(nobody.err.contains("--channel-data"), "{}", nobody.err);
+    let refused = subscribe(&["--channel-data={}", "presence-a"]).end();
+    assert_eq!((refused.code, &*refused.out), (1, ""));
+    assert!(refused.err.contains("presence-a: "), "{}", refused.err);
+    let subscriber = subscribe(&["demo"]);
+    subscriber.json_line();
+    server.running.signal("TERM");
+    let closed = subscriber.end();
+    assert_eq!(closed.code, 1);
+    assert!(closed.err.contains("closed the connection with 4200"), "{}", closed.err);
+    assert_eq!(server.running.end().code, 0);
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let folder = Folder::new("second-signal");
+    let server = folder.serve(&[]);
+    let address = server.url.trim_start_matches("http://");
+    let mut silent = TcpStream::connect(address).expect("connects");
+    silent.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    let upgrade = format!(
+        "GET /app/{}?protocol=7 HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        server.shown("key")
+    );
+    silent.write_all(upgrade.as_bytes()).expect("written");
+    let mut answer = String::new();
+    while !answer.contains("connection_established") {
+        let mut part = [0; 1024];
+        let len = silent.read(&mut part).expect("an answer");
+        answer += &String::from_utf8_lossy(&part[..len]);
+    }
+    // The client never answers the close, for which the server would wait.
+    let mut running = server.running;
+    running.signal("TERM");
+    let status = soon("the process ends", || {
+        running.child.try_wait().expect("a child").or_else(|| {
+            running.signal("TERM");
+            None
+        })
+    });
+    assert_eq!(status.code(), Some(130));
+}
+
+#[test]
+fn a_running_server_notices_what_is_done_to_its_apps() {
+    let folder = Folder::new("reload");
+    let server = folder.serve(&[]);
+    let first = server.shown("app id");
+    folder.run(&["apps", "add", "--id=5"]);
+    let trigger =
+        |id: &str| folder.run(&["trigger", "--url", &server.url, "--app", id, "demo", "hello"]).code;
+    let is = |code: i32| move |found: i32| (found == code).then_some(());
+    soon("the new app is served", || is(0)(trigger("5")));
+    folder.run(&["apps", "rotate", "5"]);
+    soon("the new secret is taken", || is(0)(trigger("5")));
+    folder.run(&["apps", "disable", "5"]);
+    soon("the app is refused", || is(1)(trigger("5")));
+    assert_eq!(trigger(first), 0);
+    let which = folder.run(&["trigger", "--url", &server.url, "demo", "hello"]);
+    assert_eq!(which.code, 2);
+    assert!(which.err.contains(&format!("choose one with --app: {first}, 5")), "{}", which.err);
+}
+
+#[test]
+fn a_server_that_is_not_there() {
+    let folder = Folder::new("unreachable");
+    folder.run(&["apps", "add", "--id=1"]);
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let url = format!("http://127.0.0.1:{port}");
+    for verb in [&["trigger", "--url", &url, "demo", "hello"][..], &["subscribe", "--url", &url, "demo"]] {
+        let ended = folder.run(verb);
+        assert_eq!(ended.code, 3);
+        assert!(ended.err.contains(&format!("cannot reach {url}")), "{}", ended.err);
+    }
+    let tls = folder.run(&["trigger", "--url", "https://example.com", "demo", "hello"]);
+    assert_eq!(tls.code, 2);
+    assert!(tls.err.contains("TLS is not spoken here"), "{}", tls.err);
+    let no_channel = folder.run(&["trigger", "a b", "hello"]);
+    assert_eq!(no_channel.code, 2);
+    let no_app = folder.run(&["trigger", "--data-dir", "nowhere", "demo", "hello"]);
+    assert_eq!(no_app.code, 2);
+    assert!(
+        no_app.err.contains("there is no app: neither the configuration nor nowhere has one"),
+        "{}",
+        no_app.err
+    );
+    assert!(!folder.0.join("nowhere").exists());
+}
+
+#[test]
+fn a_signature_is_explained() {
+    let folder = Folder::new("explain");
+    folder.run(&["apps", "add", "--id=9"]);
+    folder.run(&["apps", "add", "--id=3", "--key=278d425bdf160c739803", "--secret=7ad3773142a6692b25b8"]);
+    let signature = "58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4";
+    let channel = |auth: &str| {
+        folder.run(&["explain-auth", "--socket-id=1234.1234", "--channel=private-foobar", "--auth", auth])
+    };
+    let right = channel(&format!("278d425bdf160c739803:{signature}"));
+    let expected = format!(
+        "to sign    1234.1234:private-foobar\n\
+         expected   278d425bdf160c739803:{signature}\n\
+         given      278d425bdf160c739803:{signature}\n\
+         right\n"
+    );
+    assert_eq!((right.code, right.out), (0, expected));
+    let wrong = channel(&format!("278d425bdf160c739803:{}", signature.to_uppercase()));
+    assert_eq!(wrong.code, 1);
+    assert!(
+        wrong.out.ends_with("wrong      the digits of the signature must be in lower case\n"),
+        "{}",
+        wrong.out
+    );
+
+    let body = folder.write(
+        "body.json",
+        "{\"name\":\"foo\",\"channels\":[\"project-3\"],\"data\":\"{\\\"some\\\":\\\"data\\\"}\"}",
+    );
+    let url = "http://127.0.0.1:6001/apps/3/events?auth_key=278d425bdf160c739803&auth_timestamp=1353088179\
+        &auth_version=1.0&body_md5=ec365a775a4cd0599faeb73354201b6f\
+        &auth_signature=da454824c97ba181a32ccc17a72625ba02771f50b50e1e7430e47a1f3f457e6c";
+    let request = ["explain-auth", "--json", "--url", url, "--body", &body];
+    let json = folder.run_json(&[&request[..], &["--at=1353088179"]].concat());
+    assert_eq!(json["ok"], true);
+    let late = folder.run(&request);
+    assert_eq!(late.code, 1);
+    let json: Value = serde_json::from_str(&late.out).expect(&late.out);
+    assert_eq!(json["findings"][0]["code"], "timestamp_window");
+    assert_eq!(folder.run(&["explain-auth", "--auth=a:b"]).code, 2);
+    assert_eq!(folder.run(&["explain-auth", "--channel=a", "--user-data={}", "--socket-id=1.1"]).code, 2);
+}
+
+#[test]
+fn completions_name_the_verbs() {
+    let folder = Folder::new("completions");
+    for shell in ["bash", "zsh", "fish"] {
+        let ended = folder.run(&["completions", shell]);
+        assert_eq!(ended.code, 0);
+        assert!(ended.out.contains("explain-auth"), "{shell}");
+    }
+    assert_eq!(folder.run(&["completions", "cmd"]).code, 2);
+}
+
+#[test]
+fn help_documents_the_exit_codes() {
+    let folder = Folder::new("help");
+    let ended = folder.run(&["--help"]);
+    assert_eq!(ended.code, 0);
+    assert!(ended.out.contains("3  no server could be reached"), "{}", ended.out);
+    assert!(!Path::new(&folder.0.join("tidings-data")).exists());
+}
