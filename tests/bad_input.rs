@@ -98,9 +98,9 @@ async fn fragments_and_early_frames_are_understood() {
     // Pysher pings in the same packet as its handshake.
     let mut stream = TcpStream::connect(server.address).await.expect("connect");
     let mut bytes = b"GET /app/test-key?protocol=6 HTTP/1.1\r\nhost: test\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".to_vec();
-    let ping = br#"{"event": "pusher:ping", "data": ""}"#;
-    bytes.extend([0x81, 0x80 | u8::try_from(ping.len()).expect("short"), 0, 0, 0, 0]);
-    bytes.extend(ping);
+    let early = br#"{"event": "pusher:ping", "data": ""}"#;
+    bytes.extend([0x81, 0x80 | u8::try_from(early.len()).expect("short"), 0, 0, 0, 0]);
+    bytes.extend(early);
     stream.write_all(&bytes).await.expect("write");
     let mut answer = Vec::new();
     timeout(DEADLINE, async {

@@ -118,14 +118,13 @@ fn hold<T: Vector>(file: &str, vectors: &[T], run: impl AsyncFn(&T, Idle) -> Opt
         };
         held += usize::from(outcome.is_some());
         if let Some(Err(error)) = outcome {
-            wrong.push(format!("protocol-spec/{file}: {}\nsource: {}\n{error}", vector.name(), vector.source()));
+            wrong.push(format!(
+                "protocol-spec/{file}: {}\nsource: {}\n{error}",
+                vector.name(),
+                vector.source()
+            ));
         }
     }
     println!("{file}: {held} of {} vectors through the whole server", vectors.len());
-    assert!(
-        wrong.is_empty(),
-        "{} of {held} vectors went otherwise:\n\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {held} vectors went otherwise:\n\n{}", wrong.len(), wrong.join("\n"));
 }

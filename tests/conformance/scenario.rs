@@ -140,7 +140,7 @@ impl Run {
     }
 
     /// Sends a request; what is wrong with the answer.
-    async fn request(&mut self, api: &Api) -> String {
+    pub(crate) async fn request(&mut self, api: &Api) -> String {
         let fill = self.fill(None);
         let request: HttpRequest = fill.request(api, self.world.now_s());
         let expected = api.reply.as_ref().map(|reply| fill.value(reply));

@@ -17,12 +17,7 @@
 //! for its own step fails the next, or at the end of a scenario the last look: there every socket does send a
 //! PING, which nothing can follow any more, and what came before the PONG is all there was.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidings_protocol::App;
 use tidings_server::{AppsHandle, Clock, Server, ServerConfig};
@@ -33,7 +28,7 @@ use super::{
     client::Client,
     format::{self, Connect, HttpRequest},
 };
-use crate::harness::{read_response, DEADLINE};
+use crate::harness::{DEADLINE, read_response};
 
 /// The server's wall clock at the beginning of every scenario, in seconds since 1970: as in Pusher's examples.
 pub(crate) const WALL: Duration = Duration::from_secs(1_353_088_179);

@@ -35,7 +35,7 @@ pub enum ApiError {
     /// `name` begins as only the server's own events do.
     #[error("Invalid event name: names that begin with pusher: or pusher_internal: are reserved")]
     NameReserved,
-    /// `data` is missing.
+    /// `data` is missing, or a string that is no text.
     #[error("Missing parameter: data")]
     Data,
     /// `data` is over the app's limit.
@@ -199,10 +199,10 @@ impl Trigger {
     /// # Errors
     /// [`ApiError`] names the first thing that is wrong.
     pub fn parse(body: &[u8], limits: &Limits) -> Result<Self, ApiError> {
-        Self::from_body(object(body)?, limits)
+        Self::from_body(&object(body)?, limits)
     }
 
-    fn from_body(body: TriggerBody<'_>, limits: &Limits) -> Result<Self, ApiError> {
+    fn from_body(body: &TriggerBody<'_>, limits: &Limits) -> Result<Self, ApiError> {
         let name = body.name.and_then(string).ok_or(ApiError::Name)?;
         let len = name.chars().count();
         if len == 0 || len > EVENT_NAME_MAX {
@@ -211,7 +211,7 @@ impl Trigger {
         if is_reserved(&name) {
             return Err(ApiError::NameReserved);
         }
-        let data = body.data.map(data_text).ok_or(ApiError::Data)?;
+        let data = body.data.and_then(data_text).ok_or(ApiError::Data)?;
         if let Some(max) = limits.event_bytes.max().filter(|max| data.len() > *max as usize) {
             return Err(ApiError::DataTooLarge { max });
         }

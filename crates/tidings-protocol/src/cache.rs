@@ -6,7 +6,7 @@ use std::{
 };
 
 /// How long an event is kept after it was published. Source: Pusher, "Cache channels".
-pub const CACHE_TTL: Duration = Duration::from_secs(30 * 60);
+pub const CACHE_TTL: Duration = Duration::from_mins(30);
 
 /// A kept event.
 #[derive(Clone, Debug)]

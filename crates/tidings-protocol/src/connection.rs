@@ -40,7 +40,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Timing {
-            activity_timeout: Duration::from_secs(120),
+            activity_timeout: Duration::from_mins(2),
             pong_timeout: Duration::from_secs(30),
             authorization_timeout: Duration::from_secs(30),
         }
@@ -195,7 +195,7 @@ impl<S> Connection<S> {
         match frame {
             ClientFrame::Ping => out.push(Output::Send(ServerFrame::Pong)),
             ClientFrame::Pong => {}
-            ClientFrame::Subscribe(subscribe) => self.subscribe(&subscribe, now, out),
+            ClientFrame::Subscribe(subscribe) => self.subscribe(&subscribe, out),
             ClientFrame::Unsubscribe { channel } => self.unsubscribe(&channel, now, out),
             ClientFrame::Signin(signin) => {
                 if let Err(error) = self.sign_in(&signin, out) {
@@ -233,15 +233,9 @@ impl<S> Connection<S> {
     }
 
     /// A [`Output::Join`] could not be carried out.
-    pub fn refused(
-        &mut self,
-        channel: &ChannelName,
-        full: RosterFull,
-        now: Instant,
-        out: &mut Vec<Output<S>>,
-    ) {
+    pub fn refused(&mut self, channel: &ChannelName, full: RosterFull, out: &mut Vec<Output<S>>) {
         self.subscriptions.remove(channel);
-        self.subscription_error(channel.as_str(), SubscribeError::Full(full), now, out);
+        Self::subscription_error(channel.as_str(), &SubscribeError::Full(full), out);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called next, unless something happens before.
@@ -279,14 +273,14 @@ impl<S> Connection<S> {
         })
     }
 
-    fn subscribe(&mut self, subscribe: &Subscribe, now: Instant, out: &mut Vec<Output<S>>) {
+    fn subscribe(&mut self, subscribe: &Subscribe, out: &mut Vec<Output<S>>) {
         match self.check_subscribe(subscribe) {
             Ok(join) => {
                 let user_id = join.member.as_ref().map(|member| member.user_id.clone());
                 self.subscriptions.insert(join.channel.clone(), Subscription { user_id, seat: None });
                 out.push(Output::Join(join));
             }
-            Err(error) => self.subscription_error(&subscribe.channel, error, now, out),
+            Err(error) => Self::subscription_error(&subscribe.channel, &error, out),
         }
     }
 
@@ -398,29 +392,18 @@ impl<S> Connection<S> {
         Ok(Publication { channel, frame, except: Some(self.socket_id), origin: Origin::Socket })
     }
 
-    /// A refusal that pusher-js shows on the channel, and one for those who know only errors.
-    fn subscription_error(
-        &mut self,
-        channel: &str,
-        error: SubscribeError,
-        now: Instant,
-        out: &mut Vec<Output<S>>,
-    ) {
-        let message = match &error {
+    /// A refusal that pusher-js shows on the channel, and one for those who know only errors. Each is told: a channel
+    /// that hears nothing stays pending in the client.
+    fn subscription_error(channel: &str, error: &SubscribeError, out: &mut Vec<Output<S>>) {
+        let message = match error {
             SubscribeError::Existing => format!("Existing subscription to channel {channel}"),
             error => error.to_string(),
         };
-        if let Some(kind) = error.kind()
-            && self.errors.take(ERRORS_PER_SECOND, now)
-        {
-            let message = message.clone();
-            out.push(Output::Send(ServerFrame::SubscriptionError {
-                channel: channel.to_owned(),
-                kind,
-                message,
-            }));
+        if let Some(kind) = error.kind() {
+            let (channel, message) = (channel.to_owned(), message.clone());
+            out.push(Output::Send(ServerFrame::SubscriptionError { channel, kind, message }));
         }
-        self.error(Told { code: None, message }, now, out);
+        out.push(Output::Send(ServerFrame::Error { code: None, message }));
     }
 
     fn error(&mut self, error: impl Into<Told>, now: Instant, out: &mut Vec<Output<S>>) {
@@ -473,10 +456,9 @@ impl SubscribeError {
     fn kind(&self) -> Option<SubscriptionErrorKind> {
         match self {
             SubscribeError::Existing => None,
-            SubscribeError::Invalid(_) => Some(SubscriptionErrorKind::Invalid),
             SubscribeError::NotThatUser | SubscribeError::Auth(_) => Some(SubscriptionErrorKind::Auth),
             SubscribeError::Member(MemberError::InfoTooBig { .. }) => Some(SubscriptionErrorKind::TooLarge),
-            SubscribeError::Member(_) => Some(SubscriptionErrorKind::Invalid),
+            SubscribeError::Member(_) | SubscribeError::Invalid(_) => Some(SubscriptionErrorKind::Invalid),
             SubscribeError::Full(_) => Some(SubscriptionErrorKind::LimitReached),
         }
     }

@@ -64,6 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
     fn a_seconds_worth_at_once_then_evenly() {
         let start = Instant::now();
         let mut rate = Rate::default();

@@ -66,7 +66,7 @@ impl Pattern {
             return true;
         }
         let Some((scheme, rest)) = origin.split_once("://") else { return false };
-        let Some((host, port)) = split_port(rest) else { return false };
+        let Some((host, port)) = split_port(rest).filter(|(host, _)| is_host(host)) else { return false };
         match self {
             Pattern::Any => true,
             Pattern::Host(pattern) => pattern.matches(host),
@@ -85,9 +85,7 @@ impl HostPattern {
             Some(name) => (name, true),
             None => (text, false),
         };
-        let bracketed = name.starts_with('[') && name.ends_with(']');
-        let valid = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.' || b == b'_';
-        if name.is_empty() || !(bracketed || name.bytes().all(valid)) {
+        if !is_host(name) {
             return None;
         }
         let name = name.to_ascii_lowercase();
@@ -101,6 +99,14 @@ impl HostPattern {
             HostPattern::Subdomains(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
         }
     }
+}
+
+/// A name, or an address in brackets.
+fn is_host(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    let valid = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b) || (inner.is_some() && b == b':');
+    let name = inner.unwrap_or(text);
+    !name.is_empty() && name.bytes().all(valid)
 }
 
 /// Splits `host[:port]`; `None` if what follows the colon is no port, or a path follows.

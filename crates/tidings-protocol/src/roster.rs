@@ -190,6 +190,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
     fn counts_above_a_hundred_are_paced() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);

@@ -50,21 +50,21 @@ impl User {
         struct UserData {
             id: String,
             user_info: Option<Box<RawValue>>,
-            #[serde(default)]
-            watchlist: Vec<String>,
+            watchlist: Option<Vec<String>>,
         }
         if !user_data.trim_start().starts_with('{') {
             return Err(UserError::Shape);
         }
-        let mut data: UserData = serde_json::from_str(user_data).map_err(|_| UserError::Shape)?;
+        let data: UserData = serde_json::from_str(user_data).map_err(|_| UserError::Shape)?;
         if !is_user_id(&data.id) {
             return Err(UserError::Id);
         }
-        let watchlist_cut = data.watchlist.len() > WATCHLIST_MAX;
-        data.watchlist.truncate(WATCHLIST_MAX);
+        let mut watchlist = data.watchlist.unwrap_or_default();
+        let watchlist_cut = watchlist.len() > WATCHLIST_MAX;
+        watchlist.truncate(WATCHLIST_MAX);
         let mut seen = HashSet::new();
-        data.watchlist.retain(|id| seen.insert(id.clone()));
-        Ok(User { id: data.id.into(), info: data.user_info, watchlist: data.watchlist, watchlist_cut })
+        watchlist.retain(|id| seen.insert(id.clone()));
+        Ok(User { id: data.id.into(), info: data.user_info, watchlist, watchlist_cut })
     }
 }
 

@@ -10,8 +10,9 @@ use std::{
 };
 
 use tidings_protocol::{
-    App,
+    App, Close,
     limit::{Limit, Rate},
+    user::User,
 };
 
 use crate::{
@@ -19,6 +20,7 @@ use crate::{
     hub::{Hub, Rules, fanout::Fanout},
     lock,
     users::Users,
+    ws::socket::Socket,
 };
 
 /// An app in operation: its rules, which may change, and all that goes on in it.
@@ -27,7 +29,7 @@ pub(crate) struct LiveApp {
     id: Arc<str>,
     app: RwLock<Arc<App>>,
     pub(crate) hub: Hub,
-    pub(crate) users: Users,
+    users: Users,
     pub(crate) idempotency: Idempotency,
     connections: AtomicUsize,
     backend_events: Mutex<Rate>,
@@ -141,6 +143,23 @@ impl LiveApp {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Registers a socket as a user's.
+    pub(crate) fn sign_in(&self, socket: &Arc<Socket>, user: &User) {
+        flush_all(&self.users.sign_in(socket, user));
+    }
+
+    /// The user's socket is gone.
+    pub(crate) fn sign_out(&self, socket: &Arc<Socket>, user: &User) {
+        flush_all(&self.users.sign_out(socket, user));
+    }
+
+    /// Closes all connections that are signed in as the user.
+    pub(crate) fn terminate(&self, user_id: &str) {
+        for socket in self.users.sockets(user_id) {
+            socket.want_close(Close::Terminated);
+        }
+    }
+
     /// Whether the backend may publish so many events now.
     pub(crate) fn may_publish(&self, events: usize, per_second: Limit, now: Instant) -> bool {
         let events = u32::try_from(events).unwrap_or(u32::MAX);
@@ -150,5 +169,11 @@ impl LiveApp {
     /// Whether the backend may read now.
     pub(crate) fn may_read(&self, per_second: Limit, now: Instant) -> bool {
         per_second == Limit::NONE || lock(&self.reads).take(per_second, now)
+    }
+}
+
+fn flush_all(sockets: &[Arc<Socket>]) {
+    for socket in sockets {
+        socket.flush();
     }
 }

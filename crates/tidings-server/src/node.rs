@@ -1,13 +1,18 @@
 //! The one road for everything that is published, joined and left.
 
-use std::{hash::Hash, sync::Arc};
+use std::{
+    hash::Hash,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use dashmap::DashMap;
 use tidings_protocol::{
     App, Close, Connection, Publication, SocketId,
     connection::{Join, Joined, Leave, Output, Timing},
     roster::RosterFull,
-    user::User,
 };
 
 use crate::{
@@ -33,6 +38,8 @@ pub(crate) struct Node {
     /// Only this machine reaches the server.
     pub(crate) is_local: bool,
     sockets: DashMap<SocketId, Arc<Socket>>,
+    /// Every connection is being closed, those that still come too.
+    stopping: AtomicBool,
     fanout: Arc<Fanout>,
 }
 
@@ -48,6 +55,7 @@ impl Node {
             is_local,
             metrics: Metrics::default(),
             sockets: DashMap::new(),
+            stopping: AtomicBool::new(false),
             fanout,
         }
     }
@@ -90,23 +98,6 @@ impl Node {
         live.hub.leave(socket, leave, LiveApp::rules(app), self.clock.now());
     }
 
-    /// Registers a socket as a user's.
-    pub(crate) fn sign_in(&self, live: &LiveApp, socket: &Arc<Socket>, user: &User) {
-        flush_all(&live.users.sign_in(socket, user));
-    }
-
-    /// The user's socket is gone.
-    pub(crate) fn sign_out(&self, live: &LiveApp, socket: &Arc<Socket>, user: &User) {
-        flush_all(&live.users.sign_out(socket, user));
-    }
-
-    /// Closes all connections that are signed in as the user.
-    pub(crate) fn terminate(&self, live: &LiveApp, user_id: &str) {
-        for socket in live.users.sockets(user_id) {
-            socket.want_close(Close::Terminated);
-        }
-    }
-
     /// Takes these apps and no others; the connections of those that may no longer be used are closed.
     pub(crate) fn replace_apps(&self, apps: Vec<App>) {
         let closed = self.apps.replace(apps);
@@ -116,9 +107,10 @@ impl Node {
         self.close_where(&Close::AppDisabled, |socket| closed.iter().any(|id| **id == *socket.app_id()));
     }
 
-    /// Closes every connection.
-    pub(crate) fn close_all(&self, close: &Close) {
-        self.close_where(close, |_| true);
+    /// Tells every connection to come back to whoever listens then, those too that are being opened.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.close_where(&Close::Restart, |_| true);
     }
 
     /// How many sockets are open.
@@ -132,6 +124,9 @@ impl Node {
             dashmap::Entry::Occupied(_) => false,
             dashmap::Entry::Vacant(free) => {
                 free.insert(socket.clone());
+                if self.stopping.load(Ordering::SeqCst) {
+                    socket.want_close(Close::Restart);
+                }
                 true
             }
         }
@@ -181,11 +176,5 @@ pub(crate) fn give_back<K: Eq + Hash, V>(map: &DashMap<K, V>) {
     const SMALL: usize = 1024;
     if map.capacity() > SMALL.max(8 * map.len()) {
         map.shrink_to_fit();
-    }
-}
-
-fn flush_all(sockets: &[Arc<Socket>]) {
-    for socket in sockets {
-        socket.flush();
     }
 }

@@ -7,6 +7,7 @@ use tidings_protocol::SocketId;
 /// # Panics
 /// If the operating system has none to give; nothing could be kept secret then.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place")]
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
@@ -20,6 +21,9 @@ pub fn socket_id() -> SocketId {
 }
 
 /// A number from `1..bound`, evenly enough: the draw is 32 bits wider than the bound.
+///
+/// # Panics
+/// If `bound` is below 2.
 #[must_use]
 pub fn below(bound: u32) -> u32 {
     let draw = u64::from_ne_bytes(bytes()) % u64::from(bound - 1);

@@ -10,7 +10,7 @@ use std::{
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use tidings_protocol::{App, Close, connection::Timing};
+use tidings_protocol::{App, connection::Timing};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{Clock, http, linger::Lingering, metrics::Metrics, node::Node, wheel};
@@ -84,7 +84,7 @@ impl Server {
             () = accept(listener, &node) => {}
             () = shutdown => {}
         }
-        node.close_all(&Close::Restart);
+        node.stop();
         let told = async {
             while node.open_sockets() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -25,11 +25,11 @@ export class Server {
     const server = new Server();
     // Where it runs, and so where it keeps its data.
     server.directory = await mkdtemp(join(tmpdir(), 'tidings-clients-'));
-    server.#args = ['serve'];
+    server.#args = [];
     if (toml !== undefined) {
       const file = join(server.directory, 'tidings.toml');
       await writeFile(file, toml);
-      server.#args.push('--config', file);
+      server.#args.push('serve', '--config', file);
     }
     await server.#run(0);
     return server;
@@ -45,8 +45,13 @@ export class Server {
     await this.#end('SIGKILL');
   }
 
-  async stop() {
+  /** Has it say farewell to its clients and end. */
+  async quit() {
     await this.#end('SIGTERM');
+  }
+
+  async stop() {
+    await this.quit();
     await rm(this.directory, { recursive: true });
   }
 

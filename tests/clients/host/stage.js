@@ -37,9 +37,10 @@ export class Stage {
         own.set(server.port, server);
         return server.port;
       },
-      async crashAndRestart(port) {
-        await own.get(port).crash();
-        await own.get(port).restart();
+      async restartServer(port, { ending }) {
+        const server = own.get(port);
+        await { crash: () => server.crash(), quit: () => server.quit() }[ending]();
+        await server.restart();
       },
     };
     return methods[method](...args);

@@ -125,18 +125,16 @@ export class World {
     };
   }
 
-  /** A server for this case alone, which can crash and come back on its port. */
+  /** A server for this case alone, which can end and come back on its port. */
   async ownServer() {
     const port = await this.#call('startServer');
-    return {
-      port,
-      /** Returns when `client` has found its way back. */
-      crashAndComeBack: async (client) => {
-        const states = record(client.connection, 'state_change');
-        await this.#call('crashAndRestart', port);
-        await states.nextWhere(({ data }) => data.current === 'connected', RECONNECT_MS);
-      },
+    // Returns when `client` has found its way back.
+    const restart = (ending) => async (client) => {
+      const states = record(client.connection, 'state_change');
+      await this.#call('restartServer', port, { ending });
+      await states.nextWhere(({ data }) => data.current === 'connected', RECONNECT_MS);
     };
+    return { port, crashAndComeBack: restart('crash'), quitAndComeBack: restart('quit') };
   }
 
   /** Closes all clients; gives what pusher-js has logged. */

@@ -14,13 +14,22 @@ after(async () => {
   await server.stop();
 });
 
-test('the demo page shows an event that `tidings trigger` sent', async () => {
+test('the demo page shows an event that `tidings trigger` sent, also after a restart of the server', async () => {
   const { page, uncaught, close } = await browser.open(server.url);
-  const text = 'zażółć 🛎️ from the command line';
-  await page.getByText('connected', { exact: true }).waitFor();
-  const command = ['trigger', '--url', server.url, 'demo', 'hello', JSON.stringify({ text })];
-  await promisify(execFile)(binary, command, { cwd: server.directory, env: environment() });
-  await page.getByText(text).waitFor();
+  for (const text of ['zażółć 🛎️ from the command line', 'and <b>again</b>']) {
+    await page.getByText('connected', { exact: true }).waitFor();
+    await trigger(text);
+    await page.getByText(text).waitFor();
+    await server.crash();
+    await page.getByText('disconnected').waitFor();
+    await server.restart();
+  }
   deepEqual(uncaught, []);
   await close();
 });
+
+/** As a visitor would, in the folder in which the server was started. */
+function trigger(text) {
+  const command = ['trigger', '--url', server.url, 'demo', 'hello', JSON.stringify({ text })];
+  return promisify(execFile)(binary, command, { cwd: server.directory, env: environment() });
+}

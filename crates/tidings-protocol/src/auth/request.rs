@@ -142,6 +142,7 @@ pub fn check(
     check_key(key, query)?;
     check_version(query)?;
     check_timestamp(query, now_s)?;
+    check_body(query, request.body)?;
     let signature = query.value("auth_signature").ok_or(RequestAuthError::Missing("auth_signature"))?;
     let signed_query = query.to_signed();
     let verifies = |path: &str| {
@@ -156,7 +157,7 @@ pub fn check(
             signature: signature.to_owned(),
         });
     }
-    check_body(query, request.body)
+    Ok(())
 }
 
 /// Checks that a request names this app's key: what can be told before its body is read.

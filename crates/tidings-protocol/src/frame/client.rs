@@ -104,6 +104,9 @@ impl ClientFrame {
     ///
     /// Source: Pusher, "Protocol". Vectors: `protocol-spec/frames/client.json`.
     pub fn parse(text: &str) -> Result<Self, FrameError> {
+        if !text.trim_start().starts_with('{') {
+            return Err(FrameError::Shape);
+        }
         let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|_| FrameError::Shape)?;
         match envelope.event.as_ref() {
             "pusher:ping" => Ok(ClientFrame::Ping),
@@ -122,14 +125,16 @@ impl ClientFrame {
                 event: "pusher:signin",
                 needs: "an object with strings auth and user_data",
             }),
-            event if event.starts_with("client-") => match (envelope.channel, envelope.data) {
-                (Some(channel), Some(data)) => Ok(ClientFrame::ClientEvent(ClientEvent {
-                    event: event.to_owned(),
-                    channel: channel.into_owned(),
-                    data: data_text(data),
-                })),
-                _ => Err(FrameError::ClientEvent),
-            },
+            event if event.starts_with("client-") => {
+                match (envelope.channel, envelope.data.and_then(data_text)) {
+                    (Some(channel), Some(data)) => Ok(ClientFrame::ClientEvent(ClientEvent {
+                        event: event.to_owned(),
+                        channel: channel.into_owned(),
+                        data,
+                    })),
+                    _ => Err(FrameError::ClientEvent),
+                }
+            }
             event => Err(FrameError::UnknownEvent { event: event.chars().take(200).collect() }),
         }
     }
@@ -149,8 +154,8 @@ fn object<T: DeserializeOwned>(data: Option<&RawValue>) -> Option<T> {
     text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten()
 }
 
-/// Data as text: a string as it is, anything else as the JSON that came.
+/// Data as text: a string as it is, anything else as the JSON that came; nothing, if it is a string that is no text.
 #[must_use]
-pub fn data_text(raw: &RawValue) -> String {
-    serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned())
+pub fn data_text(raw: &RawValue) -> Option<String> {
+    if raw.get().starts_with('"') { serde_json::from_str(raw.get()).ok() } else { Some(raw.get().to_owned()) }
 }

@@ -141,11 +141,12 @@ impl ServerFrame {
             ServerFrame::ConnectionEstablished { socket_id, activity_timeout_s } => frame(
                 "pusher:connection_established",
                 None,
-                &json!({"socket_id": socket_id.to_string(), "activity_timeout": activity_timeout_s})
-                    .to_string(),
+                &format!("{{\"socket_id\":\"{socket_id}\",\"activity_timeout\":{activity_timeout_s}}}"),
             ),
             ServerFrame::Error { code, message } => {
-                json!({"event": "pusher:error", "data": {"code": code, "message": message}}).to_string()
+                let code = code.map_or("null".to_owned(), |code| code.to_string());
+                let message = quoted(message);
+                format!("{{\"event\":\"pusher:error\",\"data\":{{\"code\":{code},\"message\":{message}}}}}")
             }
             ServerFrame::Pong => frame("pusher:pong", None, "{}"),
             ServerFrame::SubscriptionSucceeded { channel, members } => frame(
@@ -155,11 +156,12 @@ impl ServerFrame {
             ),
             ServerFrame::SubscriptionError { channel, kind, message } => {
                 let (name, status) = kind.name_and_status();
-                let data = json!({"type": name, "error": message, "status": status});
-                frame("pusher:subscription_error", Some(channel), &data.to_string())
+                let message = quoted(message);
+                let data = format!("{{\"type\":\"{name}\",\"error\":{message},\"status\":{status}}}");
+                frame("pusher:subscription_error", Some(channel), &data)
             }
             ServerFrame::MemberAdded { channel, user_id, info } => {
-                let data = format!("{{\"user_id\":{},\"user_info\":{info}}}", Value::from(user_id.as_ref()));
+                let data = format!("{{\"user_id\":{},\"user_info\":{info}}}", quoted(user_id));
                 frame("pusher_internal:member_added", Some(channel.as_str()), &data)
             }
             ServerFrame::MemberRemoved { channel, user_id } => frame(
@@ -212,6 +214,12 @@ fn frame(event: &str, channel: Option<&str>, data: &str) -> String {
     text.push_str(",\"data\":");
     push_quoted(&mut text, data);
     text.push('}');
+    text
+}
+
+fn quoted(value: &str) -> String {
+    let mut text = String::with_capacity(value.len() + 2);
+    push_quoted(&mut text, value);
     text
 }
 

@@ -253,7 +253,6 @@ impl World {
     }
 
     fn join(&mut self, name: &str, Join { channel: channel_name, member }: Join) {
-        let now = self.now;
         let last_event = match (channel_name.caching(), self.cached(channel_name.as_str())) {
             (Caching::Off, _) => LastEvent::NotKept,
             (Caching::LastEvent, None) => LastEvent::Miss,
@@ -263,7 +262,7 @@ impl World {
         let change = match channel.roster.join(member, self.app.limits.presence_members) {
             Ok(change) => change,
             Err(full) => {
-                return self.with(name, |connection, out| connection.refused(&channel_name, full, now, out));
+                return self.with(name, |connection, out| connection.refused(&channel_name, full, out));
             }
         };
         channel.subscribers.push(name.to_owned());

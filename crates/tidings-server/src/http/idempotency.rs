@@ -14,7 +14,7 @@ use super::error::HttpError;
 use crate::lock;
 
 /// How long an answer is remembered.
-const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+const KEPT_FOR: Duration = Duration::from_hours(24);
 /// How many answers are remembered; beyond it the oldest is forgotten.
 const KEPT: usize = 10_000;
 const KEY_MAX: usize = 255;

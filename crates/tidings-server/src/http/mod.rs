@@ -66,12 +66,12 @@ async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Result<Reply, Ht
         }
         ["apps", id, "users", user_id, "terminate_connections"] => {
             post()?;
-            Ok(users::terminate(node, &Signed::of_app(node, id, request).await?, user_id))
+            Ok(users::terminate(&Signed::of_app(node, id, request).await?, user_id))
         }
         // The Python library leaves the app out.
         ["users", user_id, "terminate_connections"] => {
             post()?;
-            Ok(users::terminate(node, &Signed::of_key(node, request).await?, user_id))
+            Ok(users::terminate(&Signed::of_key(node, request).await?, user_id))
         }
         _ => Err(HttpError::NotFound),
     }

@@ -3,10 +3,9 @@
 use tidings_protocol::auth::request::percent_decode;
 
 use super::{Reply, empty_json, signed::Signed};
-use crate::node::Node;
 
 /// Closes the connections that are signed in as the user; a user that nobody is has none.
-pub(super) fn terminate(node: &Node, signed: &Signed, user_id: &str) -> Reply {
-    node.terminate(&signed.live, &percent_decode(user_id));
+pub(super) fn terminate(signed: &Signed, user_id: &str) -> Reply {
+    signed.live.terminate(&percent_decode(user_id));
     empty_json()
 }

@@ -93,10 +93,11 @@ impl Hub {
             }
             let text = publication.frame.encode();
             let frame = Frame::text(&text);
-            if keep && let ServerFrame::Event { data, .. } = &publication.frame {
-                if state.keep(text, data.clone(), now) {
-                    lock(&self.caching).push_back((now + CACHE_TTL, channel.name.clone()));
-                }
+            if keep
+                && let ServerFrame::Event { data, .. } = &publication.frame
+                && state.keep(text, data.clone(), now)
+            {
+                lock(&self.caching).push_back((now + CACHE_TTL, channel.name.clone()));
             }
             let noted = state.note(&frame, publication.except);
             drop(state);

@@ -306,7 +306,7 @@ impl Task {
                     let channel = join.channel.clone();
                     if let Err(full) = self.node.join(&self.live, &self.socket, &mut self.connection, join) {
                         let mut outputs = Vec::new();
-                        self.connection.refused(&channel, full, self.node.clock.now(), &mut outputs);
+                        self.connection.refused(&channel, full, &mut outputs);
                         self.carry_out(outputs);
                     }
                 }
@@ -321,7 +321,7 @@ impl Task {
                     }
                 }
                 Output::SignIn(user) => {
-                    self.node.sign_in(&self.live, &self.socket, &user);
+                    self.live.sign_in(&self.socket, &user);
                 }
                 Output::Close(close) => self.close(&close),
             }
@@ -357,7 +357,7 @@ impl Task {
             self.node.leave(&self.live, &self.socket, &app, leave);
         }
         if let Some(user) = self.connection.sign_out() {
-            self.node.sign_out(&self.live, &self.socket, &user);
+            self.live.sign_out(&self.socket, &user);
         }
     }
 

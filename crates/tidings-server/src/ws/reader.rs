@@ -91,11 +91,10 @@ impl Reader {
         }
         let so_far = match header.opcode {
             OpCode::Control(_) if len > 125 || !header.is_final => return Err(Close::ProtocolError),
-            OpCode::Control(_) => 0,
             OpCode::Data(Data::Binary) => return Err(Close::Binary),
             OpCode::Data(Data::Continue) => self.fragments.as_ref().ok_or(Close::ProtocolError)?.len(),
             OpCode::Data(_) if self.fragments.is_some() => return Err(Close::ProtocolError),
-            OpCode::Data(_) => 0,
+            OpCode::Control(_) | OpCode::Data(_) => 0,
         };
         let len = usize::try_from(len).map_err(|_| Close::TooBig)?;
         if len > max.saturating_sub(so_far) { Err(Close::TooBig) } else { Ok(len) }
