@@ -14,10 +14,16 @@ use std::{
 use serde::de::DeserializeOwned;
 
 mod app;
+mod auth;
 mod client;
+mod closes;
+#[expect(dead_code, reason = "some fields only say something to the crate's runner")]
 #[path = "../crates/tidings-protocol/tests/vectors/format.rs"]
 mod format;
+mod frames;
+mod limits;
 mod scenario;
+mod values;
 mod world;
 
 use format::{ApiVector, Apps, File, Scenario, Vector};
@@ -70,6 +76,47 @@ mod api {
         events "api/events.json",
         requests "api/requests.json",
     }
+}
+
+#[test]
+fn names() {
+    let names: format::Names = format::load(&spec(), "names.json");
+    hold("names.json channels", &names.channels, values::channel_name);
+    hold("names.json user_ids", &names.user_ids, values::user_id);
+    hold("names.json socket_ids", &names.socket_ids, values::socket_id);
+}
+
+#[test]
+fn auth() {
+    let auth: format::Auth = format::load(&spec(), "auth.json");
+    hold("auth.json channel", &auth.channel, async |vector, idle| auth::channel(vector, &auth, idle).await);
+    hold("auth.json user", &auth.user, async |vector, idle| auth::user(vector, &auth, idle).await);
+    hold("auth.json request", &auth.request, auth::request);
+}
+
+#[test]
+fn close_codes() {
+    hold("close-codes.json", &load("close-codes.json"), closes::close_code);
+}
+
+#[test]
+fn handshake() {
+    hold("handshake.json", &load("handshake.json"), values::handshake);
+}
+
+#[test]
+fn limits() {
+    hold("limits.json", &load("limits.json"), limits::limit);
+}
+
+#[test]
+fn origins() {
+    hold("origins.json", &load("origins.json"), values::origin);
+}
+
+#[test]
+fn client_frames() {
+    hold("frames/client.json", &load("frames/client.json"), frames::client_frame);
 }
 
 fn hold_scenarios(file: &str) {

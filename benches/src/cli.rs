@@ -74,9 +74,6 @@ pub(crate) struct Options {
     /// Secret of the app.
     #[arg(long, global = true, default_value = "app-secret", help_heading = "Target")]
     secret: String,
-    /// One more argument for a started tidings, such as a limit to lift; may be repeated.
-    #[arg(long, global = true, value_name = "ARG", allow_hyphen_values = true, help_heading = "Target")]
-    pub(crate) serve_arg: Vec<String>,
     /// Write the runs as JSON.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Output")]
     pub(crate) json: Option<PathBuf>,

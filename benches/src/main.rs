@@ -132,8 +132,7 @@ fn run_compare(compare: &Compare, options: &Options) -> Result<ExitCode, Failure
 /// Starts the target, runs the scenario, ends the target.
 fn run_once(scenario: &Scenario, target: &Target, options: &Options, title: &str) -> Result<Report, Failure> {
     let machine = Machine::look();
-    let extra: &[String] = if target.is_tidings() { &options.serve_arg } else { &[] };
-    let running = target.start(&options.access(), extra)?;
+    let running = target.start(&options.access())?;
     let progress = Progress::new(format!("{title}{} against {}", scenario.name(), running.name));
     let outcome = scenario.run(Bench::new(&running, &progress)?)?;
     Ok(Report::new(scenario, running.name.clone(), machine, outcome))

@@ -18,6 +18,7 @@ use crate::sign::Credentials;
 const START: Duration = Duration::from_secs(30);
 
 const SOKETI_CONFIG: &str = include_str!("target/soketi.json");
+const TIDINGS_CONFIG: &str = include_str!("target/tidings.toml");
 const SOCKUDO_CONFIG: &str = include_str!("target/sockudo.toml");
 
 /// What to measure, as said on the command line:
@@ -89,19 +90,14 @@ impl Target {
         }
     }
 
-    /// Whether this is a tidings that the bench starts.
-    pub(crate) fn is_tidings(&self) -> bool {
-        matches!(self, Self::Started { kind: Kind::Tidings, .. })
-    }
-
     /// Starts the server if need be, and waits until it takes connections.
-    pub(crate) fn start(&self, access: &Access, extra_args: &[String]) -> Result<Running, Failure> {
+    pub(crate) fn start(&self, access: &Access) -> Result<Running, Failure> {
         let credentials = Credentials::new(&access.app_id, &access.key, &access.secret);
         let (address, process, child) = match self {
             Self::At { address, pid } => (*address, pid.map(|pid| Process { pid }), None),
             Self::Started { kind, bin } => {
                 let port = free_port()?;
-                let child = Server::spawn(*kind, bin.as_deref(), port, access, extra_args)?;
+                let child = Server::spawn(*kind, bin.as_deref(), port, access)?;
                 let process = Process { pid: child.process.id() };
                 (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Some(process), Some(child))
             }
@@ -160,13 +156,7 @@ struct Server {
 }
 
 impl Server {
-    fn spawn(
-        kind: Kind,
-        bin: Option<&Path>,
-        port: u16,
-        access: &Access,
-        extra_args: &[String],
-    ) -> Result<Self, Failure> {
+    fn spawn(kind: Kind, bin: Option<&Path>, port: u16, access: &Access) -> Result<Self, Failure> {
         let folder = Folder::new()?;
         let data = folder.0.join("data");
         fs::create_dir(&data)?;
@@ -183,10 +173,10 @@ impl Server {
                 command
             }
             Kind::Tidings => {
+                let config = folder.write("tidings.toml", &fill(TIDINGS_CONFIG, &port, access))?;
                 let mut command = Command::new(bin.unwrap_or(Path::new("target/release/tidings")));
-                command.args(["serve", "--port", &port, "--data-dir"]).arg(data);
-                command.env("PUSHER_APP_ID", &access.app_id);
-                command.env("PUSHER_APP_KEY", &access.key).env("PUSHER_APP_SECRET", &access.secret);
+                command.arg("serve").arg("--config").arg(config).arg("--data-dir").arg(data);
+                command.env("TIDINGS_LOG", "warn");
                 command
             }
             Kind::Sockudo => {
@@ -202,7 +192,6 @@ impl Server {
                 command
             }
         };
-        command.args(extra_args);
         let output = File::create(folder.0.join("output"))?;
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
         let process = command

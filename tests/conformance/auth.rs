@@ -10,8 +10,8 @@ use super::{
     Outcome,
     app::{CratesHashes, app},
     format::{
-        AppSettings, Auth, ChannelAuth, Credentials, Hashes as _, HttpRequest, Mistake, RequestAuth, UserAuth,
-        text_matches,
+        AppSettings, Auth, ChannelAuth, Credentials, Hashes as _, HttpRequest, Mistake, RequestAuth,
+        UserAuth, text_matches,
     },
     scenario::Run,
     values::error,
@@ -45,7 +45,8 @@ async fn run_channel(vector: &ChannelAuth, resign: &Resign<'_>, idle: Idle) -> O
     let presence = channel.starts_with("presence-");
     if presence && channel_data.is_none() && vector.error.is_none() {
         // Who joins is the signed-in user.
-        let user = json!({"event": "pusher:signin", "data": {"auth": "$auth", "user_data": r#"{"id":"ann"}"#}});
+        let user =
+            json!({"event": "pusher:signin", "data": {"auth": "$auth", "user_data": r#"{"id":"ann"}"#}});
         let success = json!({"event": "pusher:signin_success", "data": "$text"});
         run.json(json!([{"a": {"send": user, "gets": [success]}}])).await?;
     }
@@ -105,10 +106,14 @@ async fn run_user(vector: &UserAuth, resign: &Resign<'_>, idle: Idle) -> Outcome
 pub(crate) async fn request(vector: &RequestAuth, idle: Idle) -> Option<Outcome> {
     let path: Vec<&str> = vector.path.split('/').skip(1).collect();
     let id = match (vector.method.as_str(), &path[..]) {
-        ("POST", ["apps", id, "events" | "batch_events"] | ["apps", id, "users", _, "terminate_connections"])
-        | ("GET", ["apps", id, "channels"] | ["apps", id, "channels", _] | ["apps", id, "channels", _, "users"]) => {
-            *id
-        }
+        (
+            "POST",
+            ["apps", id, "events" | "batch_events"] | ["apps", id, "users", _, "terminate_connections"],
+        )
+        | (
+            "GET",
+            ["apps", id, "channels"] | ["apps", id, "channels", _] | ["apps", id, "channels", _, "users"],
+        ) => *id,
         _ => return None,
     };
     let credentials =
@@ -133,8 +138,7 @@ pub(crate) async fn request(vector: &RequestAuth, idle: Idle) -> Option<Outcome>
 
 /// A server with this app, and `a` connected; its socket id.
 async fn connected(key: &str, secret: &str, idle: Idle) -> Result<(Run, String), String> {
-    let credentials =
-        Credentials { id: "3".to_owned(), key: key.to_owned(), secret: secret.to_owned() };
+    let credentials = Credentials { id: "3".to_owned(), key: key.to_owned(), secret: secret.to_owned() };
     let apps = vec![app(&credentials, &AppSettings::default())];
     let mut run = Run { world: World::start(apps, WALL, idle).await, app: credentials };
     run.sockets(&["a".to_owned()]).await?;

@@ -20,6 +20,9 @@ use super::{
     world::{Idle, WALL, World},
 };
 
+/// What a slow consumer subscribes to.
+const ROOM: &str = "room";
+
 pub(crate) async fn close_code(vector: &CloseCode, idle: Idle) -> Option<Outcome> {
     Some(run(vector, idle).await)
 }
@@ -39,7 +42,7 @@ async fn run(vector: &CloseCode, idle: Idle) -> Outcome {
     let world = World::start(vec![app(&credentials, &settings)], WALL, idle).await;
     let mut run = Run { world, app: credentials };
     let client = bring_to(&mut run, vector).await?;
-    check(vector, client.frames.last(), client.closed.as_ref())
+    check(vector, &client)
 }
 
 /// Has the server close `a` for this reason.
@@ -69,6 +72,12 @@ async fn bring_to(run: &mut Run, vector: &CloseCode) -> Result<Client, String> {
             run.world.connect("a", &Connect::default()).await;
         }
         "slow_consumer" => return slow_consumer(run).await,
+        "restart" => {
+            run.sockets(&["a".to_owned()]).await?;
+            run.world.stop("a").await;
+            // Nothing settles without a server.
+            return Ok(run.world.clients.remove("a").expect("a has connected"));
+        }
         other => {
             run.sockets(&["a".to_owned()]).await?;
             bring_connected_to(run, other).await?;
@@ -89,7 +98,6 @@ async fn bring_connected_to(run: &mut Run, reason: &str) -> Outcome {
         "too_big" => client.text(&"x".repeat(200 * 1024)).await,
         "not_authorized_in_time" => run.world.advance_to(Duration::from_secs(30)).await,
         "pong_timeout" => run.world.advance_to(Duration::from_secs(150)).await,
-        "restart" => run.world.stop("a").await,
         "terminated" => {
             let user = json!({"$json": {"id": "ann"}});
             let signin = json!({"event": "pusher:signin", "data": {"auth": "$auth", "user_data": user}});
@@ -112,9 +120,12 @@ async fn bring_connected_to(run: &mut Run, reason: &str) -> Outcome {
 async fn slow_consumer(run: &mut Run) -> Result<Client, String> {
     let mut client = run.world.open(&format!("/app/{}", run.app.key), None, false).await?;
     SockRef::from(client.stream()).set_recv_buffer_size(16 * 1024).map_err(|error| error.to_string())?;
-    client.text(r#"{"event":"pusher:subscribe","data":{"channel":"room"}}"#).await;
     run.world.settle().await;
-    let event = json!({"name": "e", "channel": "room", "data": "x".repeat(90_000)});
+    client.read();
+    client.frames.clear();
+    client.text(&json!({"event": "pusher:subscribe", "data": {"channel": ROOM}}).to_string()).await;
+    run.world.settle().await;
+    let event = json!({"name": "e", "channel": ROOM, "data": "x".repeat(90_000)});
     let mut published = 0;
     while run.world.apps().metrics().slow_consumers_closed() == 0 {
         published += 1;
@@ -130,18 +141,24 @@ async fn slow_consumer(run: &mut Run) -> Result<Client, String> {
     Ok(client)
 }
 
-fn check(vector: &CloseCode, last: Option<&String>, closed: Option<&(u16, String)>) -> Outcome {
+/// Besides what it subscribed to, the client has received what the vector says and nothing else.
+fn check(vector: &CloseCode, client: &Client) -> Outcome {
     let CloseCode { code, message, error_frame_first, .. } = vector;
-    let told = closed.is_some_and(|(got, reason)| got == code && text_matches(message, reason));
-    let reason = closed.map_or("", |(_, reason)| reason);
-    let last: Value = last.and_then(|last| serde_json::from_str(last).ok()).unwrap_or_default();
-    let error = json!({"event": "pusher:error", "data": {"code": code, "message": reason}});
-    let framed = if *error_frame_first { last == error } else { last["event"] != "pusher:error" };
-    if told && framed {
+    let frames = client.frames.iter().map(|frame| serde_json::from_str(frame).unwrap_or_default());
+    let frames: Vec<Value> = frames.filter(|frame: &Value| frame["channel"] != ROOM).collect();
+    let told = client.closed.as_ref().filter(|(got, reason)| got == code && text_matches(message, reason));
+    let expected: Vec<Value> = if *error_frame_first {
+        let reason = told.map(|(_, reason)| reason);
+        vec![json!({"event": "pusher:error", "data": {"code": code, "message": reason}})]
+    } else {
+        vec![]
+    };
+    if told.is_some() && frames == expected {
         return Ok(());
     }
+    let (closed, frames) = (&client.closed, Value::from(frames));
     Err(format!(
-        "expected {code} {message:?}, an error frame first: {error_frame_first}\ngot      {closed:?} after {last}"
+        "expected {code} {message:?}, an error frame first: {error_frame_first}\ngot      {closed:?} after {frames}"
     ))
 }
 

@@ -1,7 +1,7 @@
 //! `frames/client.json`: the text is sent, and its error or its effect shows what it was read as.
 //!
-//! `frames/server.json` is not run: it holds the bytes of frames that the server never makes from a test's input
-//! alone. What each such frame means, and when it is sent, is in the scenarios.
+//! `frames/server.json` is not run: it pins the bytes that one function of the crate makes of a frame, most of them
+//! with ids that a server draws itself. That each of these frames is sent, and when, is in the scenarios.
 
 use serde_json::{Value, json};
 
@@ -67,7 +67,7 @@ async fn effect(run: &mut Run, text: &str, frame: &Value) -> Outcome {
         "signin" => {
             let message = match (field("auth"), field("user_data")) {
                 (Some(auth), Some(user_data)) => bad_signature(auth, &format!("::user::{user_data}")),
-                _ => "$textauth$text".to_owned(),
+                _ => "$textauth".to_owned(),
             };
             run.json(send(json!([error(&message)]))).await
         }
@@ -130,7 +130,8 @@ fn subscribe(name: &str, channel: &str) -> Value {
             step["b"] = json!({"gets": [{"event": "pusher_internal:member_added", "channel": channel, "data": member}]});
         }
     }
-    let success = json!({"event": "pusher_internal:subscription_succeeded", "channel": channel, "data": members});
+    let success =
+        json!({"event": "pusher_internal:subscription_succeeded", "channel": channel, "data": members});
     step[name] = json!({"send": {"event": "pusher:subscribe", "data": data}, "gets": [success]});
     json!([step])
 }

@@ -72,7 +72,8 @@ fn subscribe_to(name: &str, kind: &str, caching: bool) -> Vec<Value> {
     let data = json!({"channel": name});
     let mut signed = json!({"channel": name, "auth": "$auth"});
     let mut members = json!({});
-    let refused = json!({"a": {"send": {"event": "pusher:subscribe", "data": data}, "gets": refused(name, 401)}});
+    let refused =
+        json!({"a": {"send": {"event": "pusher:subscribe", "data": data}, "gets": refused(name, 401)}});
     let mut steps = match kind {
         "public" => {
             signed = data;

@@ -21,7 +21,11 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidings_protocol::App;
 use tidings_server::{AppsHandle, Clock, Server, ServerConfig};
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, sync::Notify, sync::oneshot};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::TcpStream,
+    sync::{Notify, oneshot},
+};
 
 use super::{
     app,

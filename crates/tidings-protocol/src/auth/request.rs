@@ -97,14 +97,10 @@ impl<'a> Query<'a> {
     /// decoded, those of one key in the order received.
     #[must_use]
     pub fn to_signed(&self) -> String {
-        let mut pairs: Vec<_> = self
-            .0
-            .iter()
-            .map(|(k, v)| (k.to_ascii_lowercase(), v))
-            .filter(|(k, _)| k != "auth_signature")
-            .collect();
+        let mut pairs: Vec<_> = self.0.iter().map(|(key, value)| (lower_case(key), value)).collect();
+        pairs.retain(|(key, _)| key != "auth_signature");
         pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut signed = String::new();
+        let mut signed = String::with_capacity(160);
         for (key, value) in pairs {
             if !signed.is_empty() {
                 signed.push('&');
@@ -114,6 +110,14 @@ impl<'a> Query<'a> {
             signed.push_str(value);
         }
         signed
+    }
+}
+
+fn lower_case(key: &str) -> Cow<'_, str> {
+    if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(key.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(key)
     }
 }
 

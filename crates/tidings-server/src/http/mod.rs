@@ -64,14 +64,15 @@ async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Result<Reply, Ht
             get()?;
             channels::users(node, &Signed::of_app(node, id, request).await?, channel)
         }
-        ["apps", id, "users", user_id, "terminate_connections"] => {
+        // The libraries send a slash in a user's id as it is.
+        ["apps", id, "users", ref user_id @ .., "terminate_connections"] => {
             post()?;
-            Ok(users::terminate(&Signed::of_app(node, id, request).await?, user_id))
+            Ok(users::terminate(&Signed::of_app(node, id, request).await?, &user_id.join("/")))
         }
         // The Python library leaves the app out.
-        ["users", user_id, "terminate_connections"] => {
+        ["users", ref user_id @ .., "terminate_connections"] => {
             post()?;
-            Ok(users::terminate(&Signed::of_key(node, request).await?, user_id))
+            Ok(users::terminate(&Signed::of_key(node, request).await?, &user_id.join("/")))
         }
         _ => Err(HttpError::NotFound),
     }

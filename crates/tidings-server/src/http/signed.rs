@@ -51,13 +51,10 @@ impl Signed {
     async fn verify(node: &Node, live: Arc<LiveApp>, request: Request<Incoming>) -> Result<Self, HttpError> {
         let app = live.app();
         let (parts, body) = request.into_parts();
-        {
-            // Who does not even know the key has no body read.
-            let query = Query::parse(parts.uri.query().unwrap_or(""));
-            request::check_key(&app.key, &query)?;
-        }
-        let body = read_body(body, body_max(&app.limits)).await?;
         let query = Query::parse(parts.uri.query().unwrap_or(""));
+        // Who does not even know the key has no body read.
+        request::check_key(&app.key, &query)?;
+        let body = read_body(body, body_max(&app.limits)).await?;
         let received = request::Request {
             method: parts.method.as_str(),
             path: parts.uri.path(),
