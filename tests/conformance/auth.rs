@@ -10,17 +10,40 @@ use super::{
     Outcome,
     app::{CratesHashes, app},
     format::{
-        AppSettings, Auth, ChannelAuth, Credentials, Hashes as _, HttpRequest, Mistake, RequestAuth,
+        self, AppSettings, Auth, ChannelAuth, Credentials, Hashes as _, HttpRequest, Mistake, RequestAuth,
         UserAuth, text_matches,
     },
+    hold,
     scenario::Run,
+    spec,
     values::error,
     world::{Idle, WALL, World},
 };
 
+#[test]
+fn channels() {
+    let all = all();
+    hold("auth.json channel", &all.channel, &async |vector, idle| channel(vector, &all, idle).await);
+}
+
+#[test]
+fn users() {
+    let all = all();
+    hold("auth.json user", &all.user, &async |vector, idle| Some(user(vector, &all, idle).await));
+}
+
+#[test]
+fn requests() {
+    hold("auth.json request", &all().request, &request);
+}
+
+fn all() -> Auth {
+    format::load(&spec(), "auth.json")
+}
+
 /// `None` is a public name, whose signature the server never looks at, or a key that no app of a server can have:
 /// in a path it would be another.
-pub(crate) async fn channel(vector: &ChannelAuth, all: &Auth, idle: Idle) -> Option<Outcome> {
+async fn channel(vector: &ChannelAuth, all: &Auth, idle: Idle) -> Option<Outcome> {
     let channel = ChannelName::parse(&vector.channel).expect("channel");
     if !channel.needs_auth() || !is_key(&vector.key) {
         return None;
@@ -77,12 +100,8 @@ async fn run_channel(vector: &ChannelAuth, resign: &Resign<'_>, idle: Idle) -> O
     run.last_look().await
 }
 
-pub(crate) async fn user(vector: &UserAuth, all: &Auth, idle: Idle) -> Option<Outcome> {
+async fn user(vector: &UserAuth, all: &Auth, idle: Idle) -> Outcome {
     let resign = Resign { secret: &vector.secret, vectors_id: &vector.socket_id, all };
-    Some(run_user(vector, &resign, idle).await)
-}
-
-async fn run_user(vector: &UserAuth, resign: &Resign<'_>, idle: Idle) -> Outcome {
     let (mut run, socket_id) = connected(&vector.key, &vector.secret, idle).await?;
     let user_data = &vector.user_data;
     let right = |socket_id: &str| format!("{socket_id}::user::{user_data}");
@@ -103,7 +122,7 @@ async fn run_user(vector: &UserAuth, resign: &Resign<'_>, idle: Idle) -> Outcome
 
 /// `None` is a request that is none of the API's: the server knows no such path or method, and does not look at the
 /// signature.
-pub(crate) async fn request(vector: &RequestAuth, idle: Idle) -> Option<Outcome> {
+async fn request(vector: &RequestAuth, idle: Idle) -> Option<Outcome> {
     let path: Vec<&str> = vector.path.split('/').skip(1).collect();
     let id = match (vector.method.as_str(), &path[..]) {
         (
@@ -168,11 +187,13 @@ impl Resign<'_> {
         let digest = |text: &str| CratesHashes.hmac(self.secret, text);
         let (old, new) = (digest(&right(self.vectors_id)), digest(&right(socket_id)));
         let upper = (old.to_uppercase(), new.to_uppercase());
-        let cut = (old[..63].to_owned(), new[..63].to_owned());
-        for (old, new) in [&(old.clone(), new.clone()), &upper, &cut] {
+        for (old, new) in [(&old, &new), (&upper.0, &upper.1)] {
             if auth.contains(old) {
                 return auth.replace(old, new);
             }
+        }
+        if let Some(key) = auth.strip_suffix(&old[..63]) {
+            return format!("{key}{}", &new[..63]);
         }
         let Some((key, theirs)) = auth.split_once(':') else { return auth.to_owned() };
         let other = |a: &str, b: &str| -> Vec<usize> {

@@ -128,14 +128,13 @@ impl Client {
                 break;
             }
             any = true;
-            match read {
-                Ok(Some(frame)) => self.take(&frame),
-                Ok(None) | Err(_) => {
-                    self.socket = None;
-                    if !self.dismissed {
-                        self.closed = Some((ABNORMAL, "no close frame".to_owned()));
-                    }
-                }
+            if let Ok(Some(frame)) = read {
+                self.take(&frame);
+                continue;
+            }
+            self.socket = None;
+            if !self.dismissed {
+                self.closed = Some((ABNORMAL, "no close frame".to_owned()));
             }
         }
         any

@@ -16,14 +16,21 @@ use super::{
     apps,
     client::Client,
     format::{AppSettings, CloseCode, Connect, Text, text_matches},
+    hold, load,
     scenario::Run,
+    values::percent_encoded,
     world::{Idle, WALL, World},
 };
+
+#[test]
+fn close_codes() {
+    hold("close-codes.json", &load("close-codes.json"), &close_code);
+}
 
 /// What a slow consumer subscribes to.
 const ROOM: &str = "room";
 
-pub(crate) async fn close_code(vector: &CloseCode, idle: Idle) -> Option<Outcome> {
+async fn close_code(vector: &CloseCode, idle: Idle) -> Option<Outcome> {
     Some(run(vector, idle).await)
 }
 
@@ -51,7 +58,7 @@ async fn bring_to(run: &mut Run, vector: &CloseCode) -> Result<Client, String> {
     match vector.reason.as_str() {
         "unknown_app" => {
             // A client percent-encodes what a path has no room for; the server takes the key as it came.
-            let key = text(&vector.key).bytes().map(escaped).collect::<String>();
+            let key = percent_encoded(&text(&vector.key));
             run.world.connect("a", &Connect { key: Some(key), ..Connect::default() }).await;
         }
         "unsupported_protocol" => {
@@ -160,8 +167,4 @@ fn check(vector: &CloseCode, client: &Client) -> Outcome {
     Err(format!(
         "expected {code} {message:?}, an error frame first: {error_frame_first}\ngot      {closed:?} after {frames}"
     ))
-}
-
-fn escaped(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }
 }

@@ -9,12 +9,18 @@ use super::{
     Outcome,
     app::app,
     format::{AppSettings, ClientFrame, Credentials},
+    hold, load,
     scenario::Run,
     values::{error, refused},
     world::{Idle, WALL, World},
 };
 
-pub(crate) async fn client_frame(vector: &ClientFrame, idle: Idle) -> Option<Outcome> {
+#[test]
+fn client() {
+    hold("frames/client.json", &load("frames/client.json"), &client_frame);
+}
+
+async fn client_frame(vector: &ClientFrame, idle: Idle) -> Option<Outcome> {
     Some(run(vector, idle).await)
 }
 

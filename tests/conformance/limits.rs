@@ -2,10 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::{Outcome, apps, format::LimitDefault, scenario, values::error, world::Idle};
+use super::{Outcome, apps, format::LimitDefault, hold, load, scenario, values::error, world::Idle};
+
+#[test]
+fn limits() {
+    hold("limits.json", &load("limits.json"), &limit);
+}
 
 /// `None` is a limit that is none: no number of connections or requests shows that there is no greatest.
-pub(crate) async fn limit(vector: &LimitDefault, idle: Idle) -> Option<Outcome> {
+async fn limit(vector: &LimitDefault, idle: Idle) -> Option<Outcome> {
     let value = vector.value;
     let length = usize::try_from(value).expect("a small number");
     let (settings, sockets, steps) = match vector.name.as_str() {
@@ -129,16 +134,16 @@ fn member_of(taken: &Value, refused: &Value, (kind, status): (&str, u16)) -> Val
         join(
             "a",
             refused,
-            json!([
+            &json!([
                 {"event": "pusher:subscription_error", "channel": "presence-room", "data": error_data},
                 error("$text"),
             ])
         ),
-        join("a", taken, json!([members()])),
+        join("a", taken, &json!([members()])),
     ])
 }
 
-fn join(name: &str, member: &Value, gets: Value) -> Value {
+fn join(name: &str, member: &Value, gets: &Value) -> Value {
     let data = json!({"channel": "presence-room", "auth": "$auth", "channel_data": member.to_string()});
     let mut step = json!({});
     step[name] = json!({"send": {"event": "pusher:subscribe", "data": data}, "gets": gets});
@@ -159,10 +164,10 @@ fn presence_members(count: usize) -> Value {
             let data = json!({"type": "LimitReached", "error": "$text", "status": 403});
             let refusal =
                 json!({"event": "pusher:subscription_error", "channel": "presence-room", "data": data});
-            steps.push(join(name, &member, json!([refusal, error("$text")])));
+            steps.push(join(name, &member, &json!([refusal, error("$text")])));
             break;
         }
-        let mut step = join(name, &member, json!([members()]));
+        let mut step = join(name, &member, &json!([members()]));
         let added = json!({"user_id": name, "user_info": {}});
         for other in &names[..there] {
             step[other] = json!({"gets": [

@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::{
 use super::{
     Outcome,
     app::{CratesHashes, app},
+    client::Client,
     format::{
         self, Api, AppSettings, Apps, Connect, Credentials, Fill, HttpRequest, Scenario, SocketStep, Step,
         Text,
@@ -161,43 +162,46 @@ impl Run {
         format!("  {request}\n    expected {expected_status} {expected}\n    got      {status} {body}\n")
     }
 
-    /// What every client has received that is not what the step says.
+    /// What the clients have received that is not what the step says, and the other way round.
     fn compare(&self, step: &Step) -> String {
         let silent = SocketStep::default();
         let mut wrong = String::new();
         for (name, client) in &self.world.clients {
             let step = step.sockets.get(name).unwrap_or(&silent);
-            let fill = self.fill(Some(name));
-            let expected: Vec<Value> = step.gets().iter().map(|frame| fill.value(frame)).collect();
-            let frames = &client.frames;
-            let same = expected.len() == frames.len()
-                && expected.iter().zip(frames).all(|(expected, text)| format::frame_matches(expected, text));
-            if !same {
-                let expected: Vec<String> = expected.iter().map(Value::to_string).collect();
-                let (expected, got) = (list(&expected), list(frames));
-                wrong += &format!("  {name}\n    expected {expected}\n    got      {got}\n");
-            }
-            let pings = usize::from(step.gets_ping_frame);
-            if client.pings != pings {
-                wrong += &format!("  {name}: expected {pings} PING frames, got {}\n", client.pings);
-            }
-            let code = client.closed.as_ref().map(|(code, _)| *code);
-            if code != step.closed {
-                wrong += &format!("  {name}: expected close {:?}, got {:?}\n", step.closed, client.closed);
-            }
-            if let Some((_, reason)) = &client.closed {
-                let last = frames.last().and_then(|text| serde_json::from_str::<Value>(text).ok());
-                if last.as_ref().is_some_and(|last| last["data"]["message"] != **reason) {
-                    writeln!(wrong, "  {name}: the reason is {reason:?}, the last frame {last:?}")
-                        .expect("a string takes it");
-                }
+            for difference in differences(client, step, &self.fill(Some(name))) {
+                writeln!(wrong, "  {name}: {difference}").expect("a string takes it");
             }
         }
         wrong
     }
 }
 
+fn differences(client: &Client, step: &SocketStep, fill: &Fill<'_>) -> Vec<String> {
+    let Client { frames, pings, closed, .. } = client;
+    let mut differences = Vec::new();
+    let expected: Vec<Value> = step.gets().iter().map(|frame| fill.value(frame)).collect();
+    let same = expected.len() == frames.len()
+        && expected.iter().zip(frames).all(|(expected, text)| format::frame_matches(expected, text));
+    if !same {
+        let expected: Vec<String> = expected.iter().map(Value::to_string).collect();
+        differences.push(format!("expected {}\n     got      {}", list(&expected), list(frames)));
+    }
+    if *pings != usize::from(step.gets_ping_frame) {
+        differences.push(format!("got {pings} PING frames"));
+    }
+    if closed.as_ref().map(|(code, _)| *code) != step.closed {
+        differences.push(format!("expected close {:?}, got {closed:?}", step.closed));
+    }
+    let last = frames.last().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    if let (Some((_, reason)), Some(last)) = (closed, last)
+        && last["data"]["message"] != **reason
+    {
+        differences.push(format!("the reason is {reason:?}, the last frame {last}"));
+    }
+    differences
+}
+
 fn list(frames: &[String]) -> String {
     let shown: Vec<String> = frames.iter().map(|frame| frame.chars().take(600).collect()).collect();
-    if shown.is_empty() { "nothing".to_owned() } else { shown.join("\n             ") }
+    if shown.is_empty() { "nothing".to_owned() } else { shown.join("\n              ") }
 }

@@ -1,13 +1,44 @@
 //! `names.json`, `handshake.json`, `origins.json`: each vector written as a scenario.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::{
     Outcome, apps,
-    format::{ChannelName, Handshake, Page, Text, TextVector},
-    scenario,
+    format::{self, ChannelName, Handshake, Page, Text, TextVector},
+    hold, load, scenario, spec,
     world::Idle,
 };
+
+#[test]
+fn channel_names() {
+    hold("names.json channels", &names().channels, &channel_name);
+}
+
+#[test]
+fn user_ids() {
+    hold("names.json user_ids", &names().user_ids, &user_id);
+}
+
+#[test]
+fn socket_ids() {
+    hold("names.json socket_ids", &names().socket_ids, &socket_id);
+}
+
+#[test]
+fn handshakes() {
+    hold("handshake.json", &load("handshake.json"), &handshake);
+}
+
+#[test]
+fn origins() {
+    hold("origins.json", &load("origins.json"), &origin);
+}
+
+fn names() -> format::Names {
+    format::load(&spec(), "names.json")
+}
 
 /// A message of a client may have so many bytes where events have their default size.
 const MESSAGE_MAX: usize = 128 * 1024;
@@ -35,7 +66,7 @@ pub(crate) fn error(message: &str) -> Value {
 }
 
 /// A name is what subscribing, asking for the channel and publishing to it show.
-pub(crate) async fn channel_name(vector: &ChannelName, idle: Idle) -> Option<Outcome> {
+async fn channel_name(vector: &ChannelName, idle: Idle) -> Option<Outcome> {
     let name = vector.text.text();
     let mut steps = ask(&name, vector.invalid.is_none());
     match vector.kind.as_deref() {
@@ -58,12 +89,24 @@ fn ask(name: &str, valid: bool) -> Vec<Value> {
     let body = json!({"name": "e", "channel": name, "data": ""});
     let mut steps = vec![json!({"api": {"request": "POST /apps/3/events", "body": body, "status": status}})];
     if name.len() <= NAME_IN_PATH_MAX {
-        let path: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let request = format!("GET /apps/3/channels/{path}");
+        let request = format!("GET /apps/3/channels/{}", percent_encoded(name));
         let occupied = valid.then(|| json!({"occupied": false}));
         steps.push(json!({"api": {"request": request, "status": status, "reply": occupied}}));
     }
     steps
+}
+
+/// A text as a part of a path.
+pub(crate) fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a string takes it");
+        }
+    }
+    encoded
 }
 
 /// What tells the kinds apart: which need a signature, which have members, which publish alone, which keep an event
@@ -110,7 +153,7 @@ fn subscribe_to(name: &str, kind: &str, caching: bool) -> Vec<Value> {
 }
 
 /// An id is what signing in with it shows.
-pub(crate) async fn user_id(vector: &TextVector, idle: Idle) -> Option<Outcome> {
+async fn user_id(vector: &TextVector, idle: Idle) -> Option<Outcome> {
     let user = json!({"$json": {"id": vector.text.text()}});
     let signin = json!({"event": "pusher:signin", "data": {"auth": "$auth", "user_data": user}});
     let answer = if vector.valid {
@@ -122,19 +165,19 @@ pub(crate) async fn user_id(vector: &TextVector, idle: Idle) -> Option<Outcome> 
 }
 
 /// An id is what excluding it from an event shows.
-pub(crate) async fn socket_id(vector: &TextVector, idle: Idle) -> Option<Outcome> {
+async fn socket_id(vector: &TextVector, idle: Idle) -> Option<Outcome> {
     let body = json!({"name": "e", "channel": "room", "data": "", "socket_id": Text::text(&vector.text)});
     let status = if vector.valid { 200 } else { 400 };
     let step = json!({"api": {"request": "POST /apps/3/events", "body": body, "status": status}});
     run(json!({}), json!([step]), idle).await
 }
 
-pub(crate) async fn handshake(vector: &Handshake, idle: Idle) -> Option<Outcome> {
+async fn handshake(vector: &Handshake, idle: Idle) -> Option<Outcome> {
     connect(json!({}), json!({"query": vector.query}), vector.closed, idle).await
 }
 
 /// `None` is a pattern that is none: the configuration is refused, and there is no server.
-pub(crate) async fn origin(vector: &Page, idle: Idle) -> Option<Outcome> {
+async fn origin(vector: &Page, idle: Idle) -> Option<Outcome> {
     let closed = if vector.allowed? { None } else { Some(4009) };
     let connect_as = json!({"origin": vector.origin});
     connect(json!({"allowed_origins": vector.allowed_origins}), connect_as, closed, idle).await

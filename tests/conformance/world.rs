@@ -32,7 +32,7 @@ use super::{
     client::Client,
     format::{self, Connect, HttpRequest},
 };
-use crate::harness::{DEADLINE, read_response};
+use crate::harness::read_response;
 
 /// The server's wall clock at the beginning of every scenario, in seconds since 1970: as in Pusher's examples.
 pub(crate) const WALL: Duration = Duration::from_secs(1_353_088_179);
@@ -84,7 +84,7 @@ impl World {
         apps.push(app::control());
         let clock = Clock::manual_at(unix);
         let config =
-            ServerConfig { host: [127, 0, 0, 1].into(), port: 0, activity_timeout: Duration::from_secs(120) };
+            ServerConfig { host: [127, 0, 0, 1].into(), port: 0, activity_timeout: Duration::from_mins(2) };
         let server = Server::bind(config, apps, clock.clone()).expect("a free port");
         let (address, apps) = (server.local_addr(), server.apps());
         let (stop, stopped) = oneshot::channel();
@@ -133,7 +133,7 @@ impl World {
         self.settle().await;
         while self.elapsed < since_begin {
             let next = Duration::from_secs(self.elapsed.as_secs() + 1).min(since_begin);
-            self.clock.advance(next - self.elapsed);
+            self.clock.advance(next.saturating_sub(self.elapsed));
             self.elapsed = next;
             self.settle().await;
         }

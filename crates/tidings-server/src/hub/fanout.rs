@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicIsize, AtomicUsize, Ordering},
     },
 };
 
@@ -14,7 +14,7 @@ use super::{channel::Noted, slice::Slice};
 use crate::{lock, ws::socket::Socket};
 
 /// Deliveries that may wait before publishers do.
-const CROWDED: usize = 64 * 1024;
+const CROWDED: isize = 64 * 1024;
 /// Sockets that are flushed before other tasks have their turn.
 const SOCKETS_PER_TURN: usize = 128;
 
@@ -23,8 +23,11 @@ const SOCKETS_PER_TURN: usize = 128;
 pub(crate) struct Fanout {
     workers: usize,
     slices: Mutex<VecDeque<Arc<Slice>>>,
+    /// Workers that look for slices, or have been told to.
+    awake: AtomicUsize,
     work: Notify,
-    waiting: AtomicUsize,
+    /// Deliveries that wait. Below zero for a moment, when a worker is done before the publisher has counted.
+    waiting: AtomicIsize,
     room: Notify,
 }
 
@@ -34,8 +37,9 @@ impl Fanout {
         let fanout = Arc::new(Fanout {
             workers,
             slices: Mutex::default(),
+            awake: AtomicUsize::new(workers),
             work: Notify::new(),
-            waiting: AtomicUsize::new(0),
+            waiting: AtomicIsize::new(0),
             room: Notify::new(),
         });
         for _ in 0..workers {
@@ -46,13 +50,24 @@ impl Fanout {
 
     /// Has what was noted carried out.
     pub(super) fn schedule(&self, noted: Noted) {
-        self.waiting.fetch_add(noted.deliveries, Ordering::Relaxed);
-        let slices = noted.idle.len();
-        if slices == 0 {
+        let deliveries = noted.deliveries.cast_signed();
+        let waiting = self.waiting.fetch_add(deliveries, Ordering::Relaxed) + deliveries;
+        if noted.idle.is_empty() {
             return;
         }
         lock(&self.slices).extend(noted.idle);
-        for _ in 0..slices.min(self.workers) {
+        self.wake(waiting.max(1).cast_unsigned().div_ceil(SOCKETS_PER_TURN));
+    }
+
+    /// Sees to it that so many workers are awake, or all. One that is awake finds the slices by itself: to wake more
+    /// than there is work for costs more than the work.
+    fn wake(&self, wanted: usize) {
+        let wanted = wanted.min(self.workers);
+        while self
+            .awake
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |awake| (awake < wanted).then_some(awake + 1))
+            .is_ok()
+        {
             self.work.notify_one();
         }
     }
@@ -78,7 +93,7 @@ impl Fanout {
     async fn work(self: Arc<Self>) {
         let mut owed: Vec<Arc<Socket>> = Vec::new();
         loop {
-            let Some(slice) = self.next() else {
+            let Some(slice) = self.next_or_rest() else {
                 self.work.notified().await;
                 // Whoever is ready to publish now publishes first: then one write carries more.
                 tokio::task::yield_now().await;
@@ -101,15 +116,27 @@ impl Fanout {
         lock(&self.slices).pop_front()
     }
 
+    /// The next slice, or none: then this worker is not awake any more. It looks once more after it has said so, or a
+    /// slice that came in between would wait for the next.
+    fn next_or_rest(&self) -> Option<Arc<Slice>> {
+        if let Some(slice) = self.next() {
+            return Some(slice);
+        }
+        self.awake.fetch_sub(1, Ordering::SeqCst);
+        let slice = self.next()?;
+        self.awake.fetch_add(1, Ordering::SeqCst);
+        Some(slice)
+    }
+
     fn hand_out(&self, slice: Arc<Slice>, owed: &mut Vec<Arc<Socket>>) {
         let turn = slice.hand_out(owed);
-        let before = self.waiting.fetch_sub(turn.deliveries, Ordering::Relaxed);
-        if before > CROWDED && before - turn.deliveries <= CROWDED {
+        let deliveries = turn.deliveries.cast_signed();
+        let before = self.waiting.fetch_sub(deliveries, Ordering::Relaxed);
+        if before > CROWDED && before - deliveries <= CROWDED {
             self.room.notify_waiters();
         }
         if turn.more {
             lock(&self.slices).push_back(slice);
-            self.work.notify_one();
         }
     }
 }
