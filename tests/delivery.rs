@@ -154,7 +154,7 @@ async fn a_slow_consumer_is_closed_and_nobody_else_disturbed() {
         match slow.frame().await {
             Ok(frame) if frame["event"] == "e" => events += 1,
             Ok(frame) => {
-                assert_eq!((&frame["event"], &frame["data"]["code"]), (&json!("pusher:error"), &json!(4100)))
+                assert_eq!((&frame["event"], &frame["data"]["code"]), (&json!("pusher:error"), &json!(4100)));
             }
             Err(end) => break end,
         }

@@ -56,7 +56,7 @@ impl TestServer {
     #[expect(clippy::unused_async, reason = "binding needs the runtime that an async test is in")]
     pub(crate) async fn start_with(app: App, clock: Clock) -> Self {
         let config =
-            ServerConfig { host: [127, 0, 0, 1].into(), port: 0, activity_timeout: Duration::from_secs(120) };
+            ServerConfig { host: [127, 0, 0, 1].into(), port: 0, activity_timeout: Duration::from_mins(2) };
         let server = Server::bind(config, vec![app.clone()], clock).expect("a free port");
         let (address, apps) = (server.local_addr(), server.apps());
         let (stop, stopped) = oneshot::channel();
@@ -97,10 +97,12 @@ impl TestServer {
         let now = Clock::system().unix().as_secs();
         let mut parameters = format!("auth_key={}&auth_timestamp={now}&auth_version=1.0", self.app.key);
         if !body.is_empty() {
-            parameters += &format!("&body_md5={}", request::body_md5(body.as_bytes()));
+            parameters.push_str("&body_md5=");
+            parameters.push_str(&request::body_md5(body.as_bytes()));
         }
         if !query.is_empty() {
-            parameters += &format!("&{query}");
+            parameters.push('&');
+            parameters.push_str(query);
         }
         let to_sign = request::string_to_sign(method, path, &request::Query::parse(&parameters));
         let signature = self.app.secret.sign(&[to_sign.as_bytes()]);
