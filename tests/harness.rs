@@ -172,7 +172,7 @@ impl Client {
         let mut client = Client { ws, socket_id: String::new() };
         let greeting = client.frame().await.expect("a greeting");
         assert_eq!(greeting["event"], "pusher:connection_established", "{greeting}");
-        client.socket_id = data(&greeting)["socket_id"].as_str().expect("a socket id").to_owned();
+        data(&greeting)["socket_id"].as_str().expect("a socket id").clone_into(&mut client.socket_id);
         client
     }
 
