@@ -22,8 +22,10 @@ use tidings_protocol::{
     roster::Roster,
 };
 
-/// Each runs its function as often as it is told.
-const FUNCTIONS: [(&str, fn(u32)); 12] = [
+/// A name, and what runs the function of that name as often as it is told.
+type Hot = (&'static str, fn(u32));
+
+const FUNCTIONS: [Hot; 12] = [
     ("parse-subscribe", parse_subscribe),
     ("parse-client-event", parse_client_event),
     ("presence-subscribe", presence_subscribe),
@@ -43,7 +45,9 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let wanted = match arguments[..] {
         [] => {
-            FUNCTIONS.iter().for_each(|(name, _)| println!("{name}"));
+            for (name, _) in FUNCTIONS {
+                println!("{name}");
+            }
             return ExitCode::SUCCESS;
         }
         [name, count] => FUNCTIONS.iter().find(|(known, _)| *known == name).zip(count.parse().ok()),
@@ -89,7 +93,7 @@ fn presence_subscribe(count: u32) {
     repeat(count, frame.as_str(), |frame| {
         out.clear();
         connection.handle_text(frame, now, &mut out);
-        assert!(matches!(out[..], [Output::Join(_)]), "the signature is right");
+        assert!(matches!(out[..], [Output::Join(_)]), "the subscription is right");
         connection.leave_all()
     });
 }
