@@ -15,6 +15,7 @@ use tidings_protocol::{
         request::{self, Query, Request},
     },
     connection::{Output, Timing},
+    event::EventData,
     frame::{client::ClientFrame, server::ServerFrame},
     limit::Limit,
     member::Member,
@@ -138,7 +139,7 @@ fn parse_trigger(count: u32, data_len: usize) {
 
 fn encode_event(count: u32, data_len: usize) {
     let channel = ChannelName::parse(PRIVATE).expect("the name is right");
-    let data = event_data(data_len).into();
+    let data = EventData::of_text(&event_data(data_len));
     let frame = ServerFrame::Event { event: "price-changed".into(), channel, data, user_id: None };
     repeat(count, &frame, ServerFrame::encode);
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: Pusher, "HTTP API reference". Vectors: `protocol-spec/api/`.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -12,8 +12,8 @@ use crate::{
     app::Limits,
     auth::request::Query,
     channel::{Caching, ChannelKind, ChannelNameError},
-    event::{EVENT_NAME_MAX, Origin},
-    frame::{client::data_text, is_reserved, server::ServerFrame},
+    event::{EVENT_NAME_MAX, EventData, Origin},
+    frame::{is_reserved, server::ServerFrame},
     socket_id::SocketIdError,
 };
 
@@ -165,7 +165,7 @@ pub struct Trigger {
     /// What the caller wants to know of the channels.
     pub info: Info,
     name: Arc<str>,
-    data: Arc<str>,
+    data: EventData,
 }
 
 /// The body of `POST /events`, and an item of a batch.
@@ -211,8 +211,8 @@ impl Trigger {
         if is_reserved(&name) {
             return Err(ApiError::NameReserved);
         }
-        let data = body.data.and_then(data_text).ok_or(ApiError::Data)?;
-        if let Some(max) = limits.event_bytes.max().filter(|max| data.len() > *max as usize) {
+        let data = body.data.and_then(EventData::of_json).ok_or(ApiError::Data)?;
+        if let (Some(max), Some(_)) = (limits.event_bytes.max(), data.over(limits.event_bytes)) {
             return Err(ApiError::DataTooLarge { max });
         }
         let channels = channels(body.channel, body.channels, limits)?;
@@ -227,7 +227,7 @@ impl Trigger {
         if info.cache {
             return Err(ApiError::Info("cache".to_owned()));
         }
-        Ok(Trigger { channels, socket_id, info, name: name.into(), data: data.into() })
+        Ok(Trigger { channels, socket_id, info, name: name.into(), data })
     }
 
     /// What is to be published, one for each channel.
@@ -252,12 +252,12 @@ fn channels(
     channels: Option<&RawValue>,
     limits: &Limits,
 ) -> Result<Vec<ChannelName>, ApiError> {
-    let mut names: Vec<String> = match channels {
+    let mut names: Vec<Cow<'_, str>> = match channels {
         Some(raw) => serde_json::from_str(raw.get()).map_err(|_| ApiError::Channels)?,
         None => Vec::new(),
     };
     if let Some(raw) = channel {
-        names.push(string(raw).ok_or(ApiError::Channels)?);
+        names.push(string(raw).ok_or(ApiError::Channels)?.into());
     }
     if names.is_empty() {
         return Err(ApiError::Channels);
@@ -268,7 +268,7 @@ fn channels(
     let mut parsed = Vec::with_capacity(names.len());
     let mut seen = HashSet::new();
     for name in &names {
-        if names.len() == 1 || seen.insert(name.as_str()) {
+        if names.len() == 1 || seen.insert(name.as_ref()) {
             parsed.push(ChannelName::parse(name)?);
         }
     }

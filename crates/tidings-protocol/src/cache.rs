@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::event::EventData;
+
 /// How long an event is kept after it was published. Source: Pusher, "Cache channels".
 pub const CACHE_TTL: Duration = Duration::from_mins(30);
 
@@ -14,7 +16,7 @@ pub struct CachedEvent {
     /// The frame's text, as subscribers received it.
     pub text: Arc<str>,
     /// The event's data, as the HTTP API shows it.
-    pub data: Arc<str>,
+    pub data: EventData,
     /// When it is forgotten.
     pub expires: Instant,
 }

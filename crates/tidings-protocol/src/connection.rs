@@ -381,13 +381,13 @@ impl<S> Connection<S> {
             return Err(ClientEventError::NameTooLong(name_len));
         }
         let limits = &self.app.limits;
-        if let Some(max) = limits.event_bytes.max().filter(|max| event.data.len() > *max as usize) {
-            return Err(ClientEventError::TooLarge { len: event.data.len(), max });
+        if let (Some(max), Some(len)) = (limits.event_bytes.max(), event.data.over(limits.event_bytes)) {
+            return Err(ClientEventError::TooLarge { len, max });
         }
         if !self.client_events.take(limits.client_events_per_second, now) {
             return Err(ClientEventError::TooMany(limits.client_events_per_second));
         }
-        let (event, data) = (event.event.into(), event.data.into());
+        let (event, data) = (event.event.into(), event.data);
         let frame = ServerFrame::Event { event, channel: channel.clone(), data, user_id };
         Ok(Publication { channel, frame, except: Some(self.socket_id), origin: Origin::Socket })
     }

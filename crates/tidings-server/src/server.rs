@@ -157,6 +157,7 @@ async fn serve(stream: TcpStream, node: Arc<Node>) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
+        .writev(false)
         .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
+use crate::event::EventData;
+
 /// A frame from a client, of the right shape; nothing in it has been checked further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientFrame {
@@ -52,8 +54,8 @@ pub struct ClientEvent {
     pub event: String,
     /// The channel as sent.
     pub channel: String,
-    /// The data as text: a string as it is, anything else as JSON.
-    pub data: String,
+    /// The data.
+    pub data: EventData,
 }
 
 /// Why a text is no frame.
@@ -126,7 +128,7 @@ impl ClientFrame {
                 needs: "an object with strings auth and user_data",
             }),
             event if event.starts_with("client-") => {
-                match (envelope.channel, envelope.data.and_then(data_text)) {
+                match (envelope.channel, envelope.data.and_then(EventData::of_json)) {
                     (Some(channel), Some(data)) => Ok(ClientFrame::ClientEvent(ClientEvent {
                         event: event.to_owned(),
                         channel: channel.into_owned(),
@@ -152,10 +154,4 @@ fn object<T: DeserializeOwned>(data: Option<&RawValue>) -> Option<T> {
         if raw.starts_with('"') { Cow::Owned(serde_json::from_str(raw).ok()?) } else { Cow::Borrowed(raw) };
     let text: &str = &text;
     text.trim_start().starts_with('{').then(|| serde_json::from_str(text).ok()).flatten()
-}
-
-/// Data as text: a string as it is, anything else as the JSON that came; nothing, if it is a string that is no text.
-#[must_use]
-pub fn data_text(raw: &RawValue) -> Option<String> {
-    if raw.get().starts_with('"') { serde_json::from_str(raw.get()).ok() } else { Some(raw.get().to_owned()) }
 }

@@ -7,7 +7,7 @@ use std::{fmt::Write as _, sync::Arc};
 
 use serde_json::{Value, json};
 
-use crate::{ChannelName, Close, SocketId};
+use crate::{ChannelName, Close, SocketId, event::EventData};
 
 /// A frame to a client.
 ///
@@ -95,7 +95,7 @@ pub enum ServerFrame {
         /// Its channel.
         channel: ChannelName,
         /// Its data, unchanged.
-        data: Arc<str>,
+        data: EventData,
         /// On presence channels, who sent a client event.
         user_id: Option<Arc<str>>,
     },
@@ -188,7 +188,7 @@ impl ServerFrame {
                 frame("pusher_internal:watchlist_events", None, &json!({"events": events}).to_string())
             }
             ServerFrame::Event { event, channel, data, user_id } => {
-                let mut text = frame(event, Some(channel.as_str()), data);
+                let mut text = frame_of(event, Some(channel.as_str()), data.literal());
                 if let Some(user_id) = user_id {
                     text.pop();
                     text.push_str(",\"user_id\":");
@@ -203,8 +203,12 @@ impl ServerFrame {
 
 /// `{"event":..,"channel":..,"data":".."}`, the data as a JSON string.
 fn frame(event: &str, channel: Option<&str>, data: &str) -> String {
-    let mut text =
-        String::with_capacity(event.len() + channel.map_or(0, str::len) + data.len() + data.len() / 8 + 40);
+    frame_of(event, channel, &quoted(data))
+}
+
+/// The same with the data's literal.
+fn frame_of(event: &str, channel: Option<&str>, literal: &str) -> String {
+    let mut text = String::with_capacity(event.len() + channel.map_or(0, str::len) + literal.len() + 40);
     text.push_str("{\"event\":");
     push_quoted(&mut text, event);
     if let Some(channel) = channel {
@@ -212,12 +216,13 @@ fn frame(event: &str, channel: Option<&str>, data: &str) -> String {
         push_quoted(&mut text, channel);
     }
     text.push_str(",\"data\":");
-    push_quoted(&mut text, data);
+    text.push_str(literal);
     text.push('}');
     text
 }
 
-fn quoted(value: &str) -> String {
+/// A JSON string literal.
+pub(crate) fn quoted(value: &str) -> String {
     let mut text = String::with_capacity(value.len() + 2);
     push_quoted(&mut text, value);
     text

@@ -95,8 +95,8 @@ fn answer(
                 reply["occupied"] = there.is_some_and(|there| there.roster.subscribers() > 0).into();
                 if asked.cache {
                     let cached = world.cached(channel.as_str());
-                    reply["cache"] =
-                        cached.map_or(Value::Null, |(event, ttl)| json!({"data": *event.data, "ttl": ttl}));
+                    reply["cache"] = cached
+                        .map_or(Value::Null, |(event, ttl)| json!({"data": event.data.text(), "ttl": ttl}));
                 }
                 reply
             }

@@ -12,7 +12,7 @@ use tidings_protocol::{
     channel::{Caching, ChannelKind, ChannelNameError},
     close::Return,
     connection::Timing,
-    event::EVENT_NAME_MAX,
+    event::{EVENT_NAME_MAX, EventData},
     frame::{
         client::{ClientFrame, FrameError},
         server::{ServerFrame, SubscriptionErrorKind},
@@ -279,7 +279,7 @@ fn client_frame_json(frame: &ClientFrame) -> Value {
             "type": "client_event",
             "event": frame.event,
             "channel": frame.channel,
-            "data": frame.data,
+            "data": frame.data.text(),
         }),
     }
 }
@@ -354,7 +354,7 @@ fn server_frame_of(json: &Value) -> ServerFrame {
         "event" => ServerFrame::Event {
             event: text("event").into(),
             channel: channel(),
-            data: text("data").into(),
+            data: EventData::of_text(&text("data")),
             user_id: json["user_id"].as_str().map(Into::into),
         },
         other => panic!("the crate has no frame {other}"),

@@ -42,7 +42,7 @@ pub(super) fn one(node: &Node, signed: &Signed, channel: &str) -> Result<Reply, 
     if wanted.cache {
         let cache = info.last_event.map(|event| {
             let ttl = event.expires.saturating_duration_since(now).as_secs();
-            value!({"data": event.data.as_ref(), "ttl": ttl})
+            value!({"data": event.data.text(), "ttl": ttl})
         });
         attributes.insert("cache".to_owned(), cache.into());
     }

@@ -9,6 +9,7 @@ use tidings_protocol::{
     ChannelName, SocketId,
     cache::{CACHE_TTL, CachedEvent, LastEvent},
     channel::Caching,
+    event::EventData,
     frame::server::ServerFrame,
     roster::{CountPace, Roster},
 };
@@ -116,7 +117,7 @@ impl State {
     }
 
     /// Keeps an event for those who come later; true if nothing was kept before.
-    pub(super) fn keep(&mut self, text: String, data: Arc<str>, now: Instant) -> bool {
+    pub(super) fn keep(&mut self, text: String, data: EventData, now: Instant) -> bool {
         let event = CachedEvent { text: text.into(), data, expires: now + CACHE_TTL };
         self.last_event.replace(Box::new(event)).is_none()
     }
