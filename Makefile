@@ -27,7 +27,8 @@ clients:
 	cargo build --release --locked
 	tests/clients/run
 
-# Short runs that fail when a delivery is lost, doubled or out of order, not benchmarks.
+# Short runs that fail when a delivery is lost, doubled or out of order, and instruction counts against their budgets.
 bench:
 	cargo build --release --locked --package tidings-bench
 	benches/smoke
+	benches/budget
