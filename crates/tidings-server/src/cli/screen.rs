@@ -28,6 +28,8 @@ pub(super) struct Screen<'a> {
     pub(super) store: &'a Path,
     /// As given on the command line: the commands shown need them again.
     pub(super) flags: &'a ConfigArgs,
+    /// What the server was started as: the commands shown start with it.
+    pub(super) program: &'a Path,
 }
 
 impl Screen<'_> {
@@ -81,7 +83,7 @@ impl Screen<'_> {
         let data_dir = self.flags.data_dir.as_deref().filter(|dir| *dir != Path::new(DEFAULT_DATA_DIR));
         let id = (self.apps.len() > 1).then_some(&app.id);
         let words = [
-            Some("tidings trigger".to_owned()),
+            Some(format!("{} trigger", quoted(self.program))),
             url.map(|url| format!("--url {url}")),
             config.map(|path| format!("--config {}", quoted(path))),
             data_dir.map(|path| format!("--data-dir {}", quoted(path))),
@@ -120,7 +122,8 @@ mod tests {
         let flags = ConfigArgs { config: None, data_dir: data_dir.map(Into::into) };
         let target = format!("http://{address}").parse().expect("target");
         let store = Path::new("./tidings-data/tidings.db");
-        Screen { address: address.to_owned(), target, apps, start, store, flags: &flags }.text()
+        let program = Path::new("tidings");
+        Screen { address: address.to_owned(), target, apps, start, store, flags: &flags, program }.text()
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::mpsc,
     thread,
     time::Duration,
@@ -81,8 +82,18 @@ async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), C
     }
     let bound = server.local_addr();
     let target = Target::of(&ServerConfig { port: bound.port(), ..config.server });
-    let screen =
-        Screen { address: bound.to_string(), target, apps: &apps, start, store: store.path(), flags };
+    // Not on the path of someone who has just built it.
+    let program = std::env::args_os().next().map_or_else(|| "tidings".into(), PathBuf::from);
+    let program = &program;
+    let screen = Screen {
+        address: bound.to_string(),
+        target,
+        apps: &apps,
+        start,
+        store: store.path(),
+        flags,
+        program,
+    };
     print(&screen.text())?;
     tracing::info!(address = %bound, apps = apps.len(), "listening");
     let watch = Watch::start(store, seen, config.apps, server.apps());
