@@ -205,6 +205,9 @@ fn list(args: &StoreArgs, environment: &Environment) -> Result<(), CliError> {
     if args.json {
         return print_line(apps.iter().map(public_json).collect::<Value>());
     }
+    if apps.is_empty() {
+        eprintln!("no apps in {}; `tidings apps add` makes one", config.data_dir.display());
+    }
     let width = apps.iter().map(|app| app.id.len()).max().unwrap_or(0);
     for app in &apps {
         let state = if app.settings.enabled { "" } else { "  disabled" };

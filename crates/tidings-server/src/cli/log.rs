@@ -25,7 +25,12 @@ pub(super) fn start(environment: &Environment) -> Result<(), CliError> {
 fn filter(text: Option<&str>) -> Result<Targets, CliError> {
     match text {
         None => Ok(Targets::new().with_default(LevelFilter::INFO)),
-        Some(text) => text.parse().map_err(|_| CliError::LogFilter(text.to_owned())),
+        Some(text) => {
+            // A lone word that is no level would be a target that nothing has: all would be silent.
+            let understood = |part: &str| part.contains('=') || part.parse::<LevelFilter>().is_ok();
+            let filter = text.split(',').all(understood).then(|| text.parse().ok()).flatten();
+            filter.ok_or_else(|| CliError::LogFilter(text.to_owned()))
+        }
     }
 }
 
@@ -41,6 +46,6 @@ mod tests {
         assert!(shows(None, Level::INFO) && !shows(None, Level::DEBUG));
         assert!(shows(Some("debug"), Level::DEBUG));
         assert!(shows(Some("warn,tidings_server=trace"), Level::TRACE));
-        assert!(filter(Some("tidings_server=loud")).is_err());
+        assert!(filter(Some("tidings_server=loud")).is_err() && filter(Some("loud")).is_err());
     }
 }

@@ -127,7 +127,9 @@ impl FromStr for Target {
         }
         let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
         let host = uri.host().filter(|host| is_bare && !host.is_empty()).ok_or(TargetError::Form)?;
-        Ok(Target { host: host.to_owned(), port: uri.port_u16().unwrap_or(80) })
+        let names_port = uri.authority().is_some_and(|authority| authority.as_str().len() > host.len());
+        let port = if names_port { uri.port_u16().ok_or(TargetError::Form)? } else { 80 };
+        Ok(Target { host: host.to_owned(), port })
     }
 }
 

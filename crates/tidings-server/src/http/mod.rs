@@ -25,7 +25,12 @@ type Reply = Response<Full<Bytes>>;
 
 /// Answers a request; whatever is wrong with it is an answer too.
 pub(crate) async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Reply, Infallible> {
-    Ok(route(&node, request).await.unwrap_or_else(|error| refusal(&error)))
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    Ok(route(&node, request).await.unwrap_or_else(|error| {
+        let status = error.status().as_u16();
+        tracing::info!(%method, path, status, reason = %error, "request refused");
+        refusal(&error)
+    }))
 }
 
 async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Result<Reply, HttpError> {

@@ -268,6 +268,11 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+    use crate::clock::Clock;
+
+    fn now() -> Instant {
+        Clock::system().now()
+    }
 
     /// A kernel that takes at most so many bytes at each call, then would block.
     struct Kernel {
@@ -311,7 +316,7 @@ mod tests {
         assert_eq!(outbox.push(&frames[..1]), Pushed::FlushOwed);
         assert_eq!(outbox.push(&frames[1..]), Pushed::Nothing);
         let kernel = Kernel::new(&[usize::MAX]);
-        assert_eq!(outbox.flush(|slices| kernel.write(slices), Instant::now), Flushed::Done);
+        assert_eq!(outbox.flush(|slices| kernel.write(slices), now), Flushed::Done);
         assert_eq!(*kernel.got.borrow(), bytes(&frames));
         assert_eq!(*kernel.calls.borrow(), 1);
         assert!(outbox.is_empty());
@@ -326,12 +331,12 @@ mod tests {
             let outbox = Outbox::default();
             outbox.push(&first);
             let kernel = Kernel::new(if cut == 0 { &[] } else { std::slice::from_ref(&cut) });
-            assert_eq!(outbox.flush(|slices| kernel.write(slices), Instant::now), Flushed::Blocked);
+            assert_eq!(outbox.flush(|slices| kernel.write(slices), now), Flushed::Blocked);
             assert_eq!(outbox.push(&later), Pushed::Nothing);
-            assert_eq!(outbox.flush(|_| panic!("blocked"), Instant::now), Flushed::Done);
+            assert_eq!(outbox.flush(|_| panic!("blocked"), now), Flushed::Done);
             assert!(outbox.blocked_since().is_some());
             kernel.takes.borrow_mut().extend([usize::MAX, 1, 1]);
-            assert_eq!(outbox.resume(|slices| kernel.write(slices), Instant::now), Flushed::Done);
+            assert_eq!(outbox.resume(|slices| kernel.write(slices), now), Flushed::Done);
             assert_eq!(*kernel.got.borrow(), all, "cut at {cut}");
         }
     }
@@ -343,7 +348,7 @@ mod tests {
         let frames = frames(&texts.iter().map(String::as_str).collect::<Vec<_>>());
         outbox.push(&frames);
         let kernel = Kernel::new(&[usize::MAX; 4]);
-        outbox.flush(|slices| kernel.write(slices), Instant::now);
+        outbox.flush(|slices| kernel.write(slices), now);
         assert_eq!(*kernel.got.borrow(), bytes(&frames));
         assert_eq!(*kernel.calls.borrow(), 4);
     }
@@ -354,14 +359,14 @@ mod tests {
         let big = frames(&[&"x".repeat(400_000)]);
         outbox.push(&big);
         let kernel = Kernel::new(&[10]);
-        assert_eq!(outbox.flush(|slices| kernel.write(slices), Instant::now), Flushed::Blocked);
+        assert_eq!(outbox.flush(|slices| kernel.write(slices), now), Flushed::Blocked);
         assert_eq!(outbox.push(&big), Pushed::Nothing);
         assert_eq!(outbox.push(&big), Pushed::Overflow);
         assert!(outbox.close(&Close::SlowConsumer, true));
         assert!(!outbox.close(&Close::SlowConsumer, true));
         assert_eq!(outbox.push(&big), Pushed::Nothing);
         kernel.takes.borrow_mut().push(usize::MAX);
-        outbox.resume(|slices| kernel.write(slices), Instant::now);
+        outbox.resume(|slices| kernel.write(slices), now);
         let got = kernel.got.borrow();
         let rest = got.strip_prefix(&big[0][..]).expect("the frame that had begun is finished");
         assert!(String::from_utf8_lossy(rest).contains("\"code\":4100"));
@@ -373,7 +378,7 @@ mod tests {
         let frames = frames(&["one"]);
         outbox.push(&frames);
         let broken = |_: &[IoSlice<'_>]| Err(io::ErrorKind::BrokenPipe.into());
-        assert_eq!(outbox.flush(broken, Instant::now), Flushed::Done);
+        assert_eq!(outbox.flush(broken, now), Flushed::Done);
         assert_eq!(outbox.push(&frames), Pushed::Nothing);
         assert!(outbox.is_empty());
     }

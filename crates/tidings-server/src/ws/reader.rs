@@ -173,11 +173,11 @@ mod tests {
         match payload.len() {
             len @ 0..126 => bytes.push(0x80 | u8::try_from(len).expect("short")),
             len @ 126..0x1_0000 => {
-                bytes.push(0x80 | 126);
+                bytes.push(0xfe);
                 bytes.extend(u16::try_from(len).expect("medium").to_be_bytes());
             }
             len => {
-                bytes.push(0x80 | 127);
+                bytes.push(0xff);
                 bytes.extend((len as u64).to_be_bytes());
             }
         }
@@ -202,44 +202,44 @@ mod tests {
         (seen, Ok(()))
     }
 
-    fn check(frames: &[Vec<u8>], expected: &[&str], end: Result<(), Close>) {
+    fn check(frames: &[Vec<u8>], expected: &[&str], end: &Result<(), Close>) {
         let bytes = frames.concat();
         for piece in [1, 2, 3, 7, 64, bytes.len()] {
             let (seen, got) = read(&bytes, piece);
             assert_eq!(seen, expected, "in pieces of {piece}");
-            assert_eq!(got, end, "in pieces of {piece}");
+            assert_eq!(&got, end, "in pieces of {piece}");
         }
     }
 
     #[test]
     fn whole_and_fragmented_messages() {
-        check(&[frame(0x81, b"one"), frame(0x81, b"")], &[r#"Text("one")"#, r#"Text("")"#], Ok(()));
+        check(&[frame(0x81, b"one"), frame(0x81, b"")], &[r#"Text("one")"#, r#"Text("")"#], &Ok(()));
         check(
             &[frame(0x01, b"a\xc3"), frame(0x89, b"p"), frame(0x00, b"\xa4"), frame(0x80, b"!")],
             &["Ping([112])", r#"Text("aä!")"#],
-            Ok(()),
+            &Ok(()),
         );
-        check(&[frame(0x8a, b""), frame(0x88, b"\x03\xe8bye")], &["Pong", "Close(Some(1000))"], Ok(()));
-        check(&[frame(0x88, b""), frame(0x81, b"late")], &["Close(None)"], Ok(()));
+        check(&[frame(0x8a, b""), frame(0x88, b"\x03\xe8bye")], &["Pong", "Close(Some(1000))"], &Ok(()));
+        check(&[frame(0x88, b""), frame(0x81, b"late")], &["Close(None)"], &Ok(()));
         let long = "x".repeat(1000);
-        check(&[frame(0x81, long.as_bytes())], &[&format!("Text({long:?})")], Ok(()));
+        check(&[frame(0x81, long.as_bytes())], &[&format!("Text({long:?})")], &Ok(()));
     }
 
     #[test]
     fn refuses_what_breaks_the_rules() {
-        check(&[frame(0x82, b"bin")], &[], Err(Close::Binary));
-        check(&[frame(0x81, b"\xff")], &[], Err(Close::NotUtf8));
-        check(&[frame(0x80, b"no start")], &[], Err(Close::ProtocolError));
-        check(&[frame(0x01, b"a"), frame(0x81, b"b")], &[], Err(Close::ProtocolError));
-        check(&[frame(0xc1, b"rsv")], &[], Err(Close::ProtocolError));
-        check(&[frame(0x83, b"opcode")], &[], Err(Close::ProtocolError));
-        check(&[frame(0x09, b"split ping")], &[], Err(Close::ProtocolError));
-        check(&[frame(0x89, &[0; 126])], &[], Err(Close::ProtocolError));
-        check(&[frame(0x88, b"\x03")], &[], Err(Close::ProtocolError));
-        check(&[frame(0x88, b"\x03\xed")], &[], Err(Close::ProtocolError));
-        check(&[frame(0x81, &[b'x'; 1001])], &[], Err(Close::TooBig));
-        check(&[frame(0x01, &[b'x'; 600]), frame(0x80, &[b'x'; 401])], &[], Err(Close::TooBig));
-        check(&[vec![0x81, 0x05, b'p', b'l', b'a', b'i', b'n']], &[], Err(Close::ProtocolError));
+        check(&[frame(0x82, b"bin")], &[], &Err(Close::Binary));
+        check(&[frame(0x81, b"\xff")], &[], &Err(Close::NotUtf8));
+        check(&[frame(0x80, b"no start")], &[], &Err(Close::ProtocolError));
+        check(&[frame(0x01, b"a"), frame(0x81, b"b")], &[], &Err(Close::ProtocolError));
+        check(&[frame(0xc1, b"rsv")], &[], &Err(Close::ProtocolError));
+        check(&[frame(0x83, b"opcode")], &[], &Err(Close::ProtocolError));
+        check(&[frame(0x09, b"split ping")], &[], &Err(Close::ProtocolError));
+        check(&[frame(0x89, &[0; 126])], &[], &Err(Close::ProtocolError));
+        check(&[frame(0x88, b"\x03")], &[], &Err(Close::ProtocolError));
+        check(&[frame(0x88, b"\x03\xed")], &[], &Err(Close::ProtocolError));
+        check(&[frame(0x81, &[b'x'; 1001])], &[], &Err(Close::TooBig));
+        check(&[frame(0x01, &[b'x'; 600]), frame(0x80, &[b'x'; 401])], &[], &Err(Close::TooBig));
+        check(&[vec![0x81, 0x05, b'p', b'l', b'a', b'i', b'n']], &[], &Err(Close::ProtocolError));
     }
 
     #[test]

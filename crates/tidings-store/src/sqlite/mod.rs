@@ -55,7 +55,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if it cannot be opened or brought to this version.
     pub fn open_existing(data_dir: &Path) -> Result<Option<Self>, StoreError> {
-        if Self::path_in(data_dir).exists() { Self::open(data_dir).map(Some) } else { Ok(None) }
+        // What cannot be looked at is not what is not there: opening says why.
+        if matches!(Self::path_in(data_dir).try_exists(), Ok(false)) {
+            Ok(None)
+        } else {
+            Self::open(data_dir).map(Some)
+        }
     }
 
     /// The file.
