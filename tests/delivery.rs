@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tidings_protocol::limit::Limit;
 use tidings_server::Clock;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::{Client, DEADLINE, TestServer, app, next_frame, read_response};
 
@@ -162,6 +163,39 @@ async fn a_slow_consumer_is_closed_and_nobody_else_disturbed() {
     assert_eq!(end.0.map(|(code, _)| code), Some(4100));
     assert!(events < published);
     quick.expect_nothing().await;
+}
+
+/// Who joins and leaves without end is held back like a publisher: what that makes for others stays bounded, and
+/// publishing goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_joins_and_leaves_holds_nobody_up() {
+    let mut app = app();
+    app.features.subscription_count = true;
+    let server = TestServer::start_with(app, Clock::system()).await;
+    let mut idle = Vec::new();
+    for _ in 0..90 {
+        let mut client = server.connect().await;
+        client.subscribe(&server, "busy", None).await;
+        idle.push(client);
+    }
+    let mut storming = server.connect().await;
+    let toggle = [
+        json!({"event": "pusher:subscribe", "data": {"channel": "busy"}}),
+        json!({"event": "pusher:unsubscribe", "data": {"channel": "busy"}}),
+    ];
+    let storm = tokio::spawn(async move {
+        loop {
+            for frame in &toggle {
+                if timeout(DEADLINE, storming.ws.send(Message::text(frame.to_string()))).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    for _ in 0..50 {
+        timeout(DEADLINE, server.trigger("other", "e", "x")).await.expect("publishing goes on");
+    }
+    storm.abort();
 }
 
 /// Replies and events that wait for one socket keep their order: success before any event.

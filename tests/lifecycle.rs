@@ -44,10 +44,19 @@ async fn apps_change_without_a_restart() {
 
     let mut rotated = app();
     rotated.secret = AppSecret::new("another-secret");
-    server.apps.replace(vec![rotated]);
+    server.apps.replace(vec![rotated.clone()]);
     let body = json!({"name": "e", "channel": "room", "data": ""}).to_string();
     assert_eq!(server.post("/apps/1/events", &body).await.0, 401, "the old secret signs no more");
     stays.expect_nothing().await;
+    stays.send_subscribe(&server, "private-room", None).await;
+    stays.expect("pusher:subscription_error", "private-room").await;
+    stays.frame().await.expect("the error beside it");
+    let socket_id = stays.socket_id.parse().expect("a socket id");
+    let auth = tidings_protocol::auth::channel::sign(&rotated, socket_id, "private-room", None);
+    stays
+        .send(&json!({"event": "pusher:subscribe", "data": {"channel": "private-room", "auth": auth}}))
+        .await;
+    stays.expect("pusher_internal:subscription_succeeded", "private-room").await;
 
     server.apps.replace(Vec::new());
     stays.expect_closed(4003).await;

@@ -4,7 +4,7 @@
 
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     auth::request::Query,
     channel::{Caching, ChannelKind, ChannelNameError},
     event::{EVENT_NAME_MAX, EventData, Origin},
-    frame::{is_reserved, server::ServerFrame},
+    frame::{client::present, is_reserved, server::ServerFrame},
     socket_id::SocketIdError,
 };
 
@@ -185,10 +185,6 @@ struct TriggerBody<'a> {
     info: Option<&'a RawValue>,
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
-
 fn string(raw: &RawValue) -> Option<String> {
     serde_json::from_str(raw.get()).ok()
 }
@@ -295,6 +291,10 @@ pub fn parse_batch(body: &[u8], limits: &Limits) -> Result<Vec<Trigger>, ApiErro
     }
     let parse = |(index, raw): (usize, &&RawValue)| {
         Trigger::parse(raw.get().as_bytes(), limits)
+            .and_then(|trigger| match trigger.channels.len() {
+                1 => Ok(trigger),
+                len => Err(ApiError::TooManyChannels { len, max: 1 }),
+            })
             .map_err(|error| ApiError::InBatch { index, error: Box::new(error) })
     };
     items.iter().enumerate().map(parse).collect()

@@ -84,12 +84,6 @@ impl ChannelName {
         Ok(ChannelName { text: text.into(), kind, caching })
     }
 
-    /// The channel of a user's own events, if the id is one that can have such a channel.
-    #[must_use]
-    pub fn of_user(user_id: &str) -> Option<Self> {
-        Self::parse(&format!("{USER_PREFIX}{user_id}")).ok()
-    }
-
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -50,6 +50,9 @@ impl Default for Timing {
 /// Mistakes that are answered, per second; those above are dropped in silence, so that nobody is paid for a flood.
 const ERRORS_PER_SECOND: Limit = Limit::new(10);
 
+/// The most channels of one connection: far more than a page has, and few enough to leave at once.
+pub const CHANNELS_MAX: usize = 10_000;
+
 /// What is to be done next. `S` is a seat: whatever the caller keeps of a subscription.
 #[derive(Debug)]
 pub enum Output<S> {
@@ -152,10 +155,9 @@ impl<S> Connection<S> {
         }
     }
 
-    /// The connection's id.
-    #[must_use]
-    pub fn socket_id(&self) -> SocketId {
-        self.socket_id
+    /// The app's rules may have changed: from now on these count.
+    pub fn follow(&mut self, app: Arc<App>) {
+        self.app = app;
     }
 
     /// The app it belongs to.
@@ -290,6 +292,9 @@ impl<S> Connection<S> {
             .map_err(|error| SubscribeError::Invalid(error.to_string()))?;
         if self.subscriptions.contains_key(&channel) {
             return Err(SubscribeError::Existing);
+        }
+        if self.subscriptions.len() >= CHANNELS_MAX {
+            return Err(SubscribeError::TooMany);
         }
         let (auth, data) = (subscribe.auth.as_deref(), subscribe.channel_data.as_deref());
         let member = match channel.kind() {
@@ -441,6 +446,8 @@ enum SubscribeError {
     Invalid(String),
     #[error("Existing subscription")]
     Existing,
+    #[error("Too many channels: {CHANNELS_MAX} are the most of one connection")]
+    TooMany,
     #[error("Not signed in as the user of this channel")]
     NotThatUser,
     #[error(transparent)]
@@ -459,7 +466,7 @@ impl SubscribeError {
             SubscribeError::NotThatUser | SubscribeError::Auth(_) => Some(SubscriptionErrorKind::Auth),
             SubscribeError::Member(MemberError::InfoTooBig { .. }) => Some(SubscriptionErrorKind::TooLarge),
             SubscribeError::Member(_) | SubscribeError::Invalid(_) => Some(SubscriptionErrorKind::Invalid),
-            SubscribeError::Full(_) => Some(SubscriptionErrorKind::LimitReached),
+            SubscribeError::Full(_) | SubscribeError::TooMany => Some(SubscriptionErrorKind::LimitReached),
         }
     }
 }

@@ -88,16 +88,12 @@ impl Member {
     }
 }
 
-/// A non-empty string, or a number as its decimal text.
+/// A non-empty string, or a number as it is written: parsing could make one of two.
 fn id_text(raw: &RawValue) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Id {
-        Text(String),
-        Number(serde_json::Number),
+    let json = raw.get();
+    if json.starts_with('"') {
+        return serde_json::from_str(json).ok().filter(|text: &String| !text.is_empty());
     }
-    match serde_json::from_str(raw.get()).ok()? {
-        Id::Text(text) => (!text.is_empty()).then_some(text),
-        Id::Number(number) => Some(number.to_string()),
-    }
+    let number: Result<serde_json::Number, _> = serde_json::from_str(json);
+    number.is_ok().then(|| json.to_owned())
 }

@@ -77,7 +77,12 @@ impl Apps {
             index.by_id.insert(app.id.clone(), live.clone());
             index.by_key.insert(app.key.clone(), live);
         }
-        closed.extend(old.by_id.into_values().map(|live| live.id.clone()));
+        for live in old.by_id.into_values() {
+            // For those that are connecting at this moment.
+            let mut app = live.app.write().unwrap_or_else(PoisonError::into_inner);
+            *app = Arc::new(App { enabled: false, ..App::clone(&app) });
+            closed.push(live.id.clone());
+        }
         closed
     }
 

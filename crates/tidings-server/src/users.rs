@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tidings_protocol::{frame::server::ServerFrame, user::User};
+use tidings_protocol::{SocketId, frame::server::ServerFrame, user::User};
 
 use crate::{
     lock,
@@ -20,9 +20,9 @@ pub(crate) struct Users(Mutex<HashMap<Arc<str>, Sockets>>);
 #[derive(Debug, Default)]
 struct Sockets {
     /// Signed in as this user.
-    own: Vec<Arc<Socket>>,
+    own: HashMap<SocketId, Arc<Socket>>,
     /// To be told when this user comes or goes.
-    watching: Vec<Arc<Socket>>,
+    watching: HashMap<SocketId, Arc<Socket>>,
 }
 
 /// Whether users with this in their watchlist are told of it.
@@ -39,7 +39,7 @@ impl Users {
         let User { id: user_id, watchlist, .. } = user;
         let mut users = lock(&self.0);
         let user = users.entry(user_id.clone()).or_default();
-        user.own.push(socket.clone());
+        user.own.insert(socket.id(), socket.clone());
         let owed = if user.own.len() == 1 { tell(user, user_id, Status::Online) } else { Vec::new() };
         if !watchlist.is_empty() {
             let (online, offline) = watchlist
@@ -47,7 +47,7 @@ impl Users {
                 .cloned()
                 .partition(|id| users.get(id.as_str()).is_some_and(|user| !user.own.is_empty()));
             for id in watchlist {
-                users.entry(id.as_str().into()).or_default().watching.push(socket.clone());
+                users.entry(id.as_str().into()).or_default().watching.insert(socket.id(), socket.clone());
             }
             let frame = ServerFrame::WatchlistEvents { online, offline };
             socket.push(&[Frame::text(&frame.encode())]);
@@ -61,14 +61,14 @@ impl Users {
         let mut users = lock(&self.0);
         for id in watchlist {
             if let Some(watched) = users.get_mut(id.as_str()) {
-                watched.watching.retain(|watching| !Arc::ptr_eq(watching, socket));
+                watched.watching.remove(&socket.id());
                 if watched.own.is_empty() && watched.watching.is_empty() {
                     users.remove(id.as_str());
                 }
             }
         }
         let Some(user) = users.get_mut(user_id) else { return Vec::new() };
-        user.own.retain(|own| !Arc::ptr_eq(own, socket));
+        user.own.remove(&socket.id());
         if !user.own.is_empty() {
             return Vec::new();
         }
@@ -81,7 +81,7 @@ impl Users {
 
     /// The sockets that are signed in as a user.
     pub(crate) fn sockets(&self, user_id: &str) -> Vec<Arc<Socket>> {
-        lock(&self.0).get(user_id).map_or_else(Vec::new, |user| user.own.clone())
+        lock(&self.0).get(user_id).map_or_else(Vec::new, |user| user.own.values().cloned().collect())
     }
 }
 
@@ -94,5 +94,5 @@ fn tell(user: &Sockets, user_id: &Arc<str>, status: Status) -> Vec<Arc<Socket>> 
         Status::Offline => (vec![], vec![user_id.to_string()]),
     };
     let frame = [Frame::text(&ServerFrame::WatchlistEvents { online, offline }.encode())];
-    user.watching.iter().filter(|socket| socket.push(&frame)).cloned().collect()
+    user.watching.values().filter(|socket| socket.push(&frame)).cloned().collect()
 }

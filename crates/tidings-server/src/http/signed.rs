@@ -2,12 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::{
-    Request,
-    body::{Bytes, Incoming},
-    http::request::Parts,
-};
+use http_body_util::BodyExt as _;
+use hyper::{Request, body::Incoming, http::request::Parts};
 use tidings_protocol::{
     App,
     app::Limits,
@@ -30,7 +26,7 @@ pub(super) struct Signed {
     /// The app's rules as they were when the request came.
     pub(super) app: Arc<App>,
     pub(super) parts: Parts,
-    pub(super) body: Bytes,
+    pub(super) body: Vec<u8>,
 }
 
 impl Signed {
@@ -52,16 +48,15 @@ impl Signed {
         let app = live.app();
         let (parts, body) = request.into_parts();
         let query = Query::parse(parts.uri.query().unwrap_or(""));
-        // Who does not even know the key has no body read.
-        request::check_key(&app.key, &query)?;
-        let body = read_body(body, body_max(&app.limits)).await?;
-        let received = request::Request {
+        let head = request::Request {
             method: parts.method.as_str(),
             path: parts.uri.path(),
             query: parts.uri.query().unwrap_or(""),
-            body: &body,
+            body: &[],
         };
-        request::check(&app.key, &app.secret, received, &query, node.clock.unix().as_secs())?;
+        request::check_head(&app.key, &app.secret, head, &query, node.clock.unix().as_secs())?;
+        let body = read_body(body, body_max(&app.limits)).await?;
+        request::check_body(&query, &body)?;
         if !app.enabled {
             return Err(HttpError::AppDisabled);
         }
@@ -89,12 +84,19 @@ fn body_max(limits: &Limits) -> usize {
     }
 }
 
-async fn read_body(body: Incoming, max: usize) -> Result<Bytes, HttpError> {
-    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, max).collect());
-    match collected.await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(HttpError::BodyTooLarge { max }),
-        Ok(Err(error)) => Err(HttpError::Body(error.to_string())),
-        Err(_) => Err(HttpError::BodyTimeout),
-    }
+/// Reads a body into one piece, however many it comes in.
+async fn read_body(mut body: Incoming, max: usize) -> Result<Vec<u8>, HttpError> {
+    let reading = async {
+        let mut whole = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| HttpError::Body(error.to_string()))?;
+            let data = frame.data_ref().map_or(&[][..], |data| data);
+            if whole.len() + data.len() > max {
+                return Err(HttpError::BodyTooLarge { max });
+            }
+            whole.extend_from_slice(data);
+        }
+        Ok(whole)
+    };
+    tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or(Err(HttpError::BodyTimeout))
 }

@@ -117,7 +117,7 @@ impl State {
     }
 
     /// Keeps an event for those who come later; true if nothing was kept before.
-    pub(super) fn keep(&mut self, text: String, data: EventData, now: Instant) -> bool {
+    pub(super) fn keep(&mut self, text: &str, data: EventData, now: Instant) -> bool {
         let event = CachedEvent { text: text.into(), data, expires: now + CACHE_TTL };
         self.last_event.replace(Box::new(event)).is_none()
     }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::{channel::Noted, slice::Slice};
 use crate::{lock, ws::socket::Socket};
@@ -17,6 +17,8 @@ use crate::{lock, ws::socket::Socket};
 const CROWDED: isize = 64 * 1024;
 /// Sockets that are flushed before other tasks have their turn.
 const SOCKETS_PER_TURN: usize = 128;
+/// Slices that are handed out before their sockets are flushed.
+const SLICES_PER_TURN: usize = 16;
 
 /// Slices with events waiting, and the workers' way to them. One for the node.
 #[derive(Debug)]
@@ -25,7 +27,8 @@ pub(crate) struct Fanout {
     slices: Mutex<VecDeque<Arc<Slice>>>,
     /// Workers that look for slices, or have been told to.
     awake: AtomicUsize,
-    work: Notify,
+    /// A permit for each worker that has been told to.
+    work: Semaphore,
     /// Deliveries that wait. Below zero for a moment, when a worker is done before the publisher has counted.
     waiting: AtomicIsize,
     room: Notify,
@@ -38,7 +41,7 @@ impl Fanout {
             workers,
             slices: Mutex::default(),
             awake: AtomicUsize::new(workers),
-            work: Notify::new(),
+            work: Semaphore::new(0),
             waiting: AtomicIsize::new(0),
             room: Notify::new(),
         });
@@ -68,7 +71,7 @@ impl Fanout {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |awake| (awake < wanted).then_some(awake + 1))
             .is_ok()
         {
-            self.work.notify_one();
+            self.work.add_permits(1);
         }
     }
 
@@ -94,15 +97,17 @@ impl Fanout {
         let mut owed: Vec<Arc<Socket>> = Vec::new();
         loop {
             let Some(slice) = self.next_or_rest() else {
-                self.work.notified().await;
+                self.work.acquire().await.expect("the semaphore is never closed").forget();
                 // Whoever is ready to publish now publishes first: then one write carries more.
                 tokio::task::yield_now().await;
                 continue;
             };
             self.hand_out(slice, &mut owed);
-            while owed.len() < SOCKETS_PER_TURN
-                && let Some(slice) = self.next()
-            {
+            // Slices are counted too: many with the same socket would let its outbox grow between two flushes.
+            for _ in 1..SLICES_PER_TURN {
+                let Some(slice) = (owed.len() < SOCKETS_PER_TURN).then(|| self.next()).flatten() else {
+                    break;
+                };
                 self.hand_out(slice, &mut owed);
             }
             for socket in owed.drain(..) {

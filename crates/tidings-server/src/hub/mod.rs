@@ -79,6 +79,7 @@ impl Hub {
 
     /// Delivers an event to the channel's subscribers here. What was delivered before comes before it, to each.
     pub(crate) fn deliver(&self, publication: &Publication, now: Instant) {
+        let mut encoded = None;
         let keep =
             publication.origin == Origin::Backend && publication.channel.caching() == Caching::LastEvent;
         loop {
@@ -87,19 +88,22 @@ impl Hub {
                 None if keep => self.channel(&publication.channel),
                 None => return,
             };
+            let (text, frame) = encoded.get_or_insert_with(|| {
+                let text = publication.frame.encode();
+                let frame = Frame::text(&text);
+                (text, frame)
+            });
             let mut state = lock(&channel.state);
             if state.gone {
                 continue;
             }
-            let text = publication.frame.encode();
-            let frame = Frame::text(&text);
             if keep
                 && let ServerFrame::Event { data, .. } = &publication.frame
                 && state.keep(text, data.clone(), now)
             {
                 lock(&self.caching).push_back((now + CACHE_TTL, channel.name.clone()));
             }
-            let noted = state.note(&frame, publication.except);
+            let noted = state.note(frame, publication.except);
             drop(state);
             self.fanout.schedule(noted);
             return;

@@ -1,6 +1,9 @@
 //! A part of a channel's subscribers, served by one worker at a time.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex},
+};
 
 use tidings_protocol::SocketId;
 
@@ -24,7 +27,7 @@ pub(crate) struct Slice {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    events: Vec<Event>,
+    events: VecDeque<Event>,
     /// Fan-out has this slice, or is about to.
     taken_up: bool,
 }
@@ -73,7 +76,7 @@ impl Slice {
     /// Notes an event; true if fan-out is to be given the slice.
     pub(super) fn note(&self, event: Event) -> bool {
         let mut waiting = lock(&self.waiting);
-        waiting.events.push(event);
+        waiting.events.push_back(event);
         !std::mem::replace(&mut waiting.taken_up, true)
     }
 
@@ -81,7 +84,7 @@ impl Slice {
     pub(super) fn hand_out(&self, owed: &mut Vec<Arc<Socket>>) -> Turn {
         let events = self.take();
         let deliveries = events.iter().map(|event| event.sockets).sum();
-        if let (Some(first), Some(last)) = (events.first(), events.last()) {
+        if let (Some(first), Some(last)) = (events.front(), events.back()) {
             let for_all = events.iter().all(|event| event.except.is_none());
             for Seated { socket, after } in lock(&self.sockets).iter() {
                 let id = socket.id();
@@ -104,7 +107,7 @@ impl Slice {
         Turn { deliveries, more }
     }
 
-    fn take(&self) -> Vec<Event> {
+    fn take(&self) -> VecDeque<Event> {
         let mut waiting = lock(&self.waiting);
         let mut bytes = 0;
         let within = waiting.events.iter().take(EVENTS_PER_TURN).take_while(|event| {

@@ -171,6 +171,10 @@ impl Task {
             end: End::Open,
         };
         task.carry_out(outputs);
+        // The app may have been switched off since the handshake, when this socket was not there to be closed.
+        if !task.live.app().enabled {
+            task.close(&Close::AppDisabled);
+        }
         task
     }
 
@@ -186,11 +190,15 @@ impl Task {
             ready!(self.socket.poll_writable(cx));
             self.blocked = false;
             self.socket.resume();
+            self.read(&mut []);
             return Poll::Ready(());
         }
         if let Some(room) = &mut self.room {
             ready!(room.as_mut().poll(cx));
             self.room = None;
+            // What was read before has been waiting for that.
+            self.read(&mut []);
+            return Poll::Ready(());
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
@@ -232,7 +240,8 @@ impl Task {
             self.close(&close);
         }
         if calls.contain(Calls::TIME) {
-            self.told_at = None;
+            // An earlier deadline's entry may still be in the wheel: it is not the one to be replaced.
+            self.told_at.take_if(|at| *at <= self.node.clock.now());
             self.handle_time();
         }
     }
@@ -255,6 +264,7 @@ impl Task {
 
     /// Bytes have come.
     fn read(&mut self, bytes: &mut [u8]) {
+        self.connection.follow(self.live.app());
         let mut reader = std::mem::take(&mut self.reader);
         let message_max = match self.connection.app().limits.event_bytes.max() {
             Some(max) => MESSAGE_MAX.max(6 * max as usize),
@@ -262,11 +272,10 @@ impl Task {
         };
         let read = reader.feed(bytes, message_max, |message| self.handle(message));
         self.reader = reader;
-        match (read, &self.end) {
-            (Ok(()), _) | (Err(_), End::Answered { .. } | End::Over) => {}
-            (Err(close), End::Open) => self.close(&close),
-            (Err(_), End::Closing { .. }) => self.end = End::Over,
+        if let (Err(close), End::Open) = (read, &self.end) {
+            self.close(&close);
         }
+        // After our close frame the rest of a bad message is thrown away, until the peer ends or its time is over.
     }
 
     fn handle(&mut self, message: Message<'_>) -> Next {
@@ -291,8 +300,25 @@ impl Task {
             (End::Closing { .. } | End::Answered { .. } | End::Over, _) => {}
         }
         match self.end {
+            End::Open if self.must_wait() => Next::Pause,
             End::Open | End::Closing { .. } => Next::Go,
             End::Answered { .. } | End::Over => Next::Stop,
+        }
+    }
+
+    /// Whether what the peer sends next has to wait: for room in fan-out, or for the peer to read.
+    fn must_wait(&self) -> bool {
+        if self.socket.outbox().is_heavy() {
+            self.socket.flush();
+        }
+        self.room.is_some() || self.socket.blocked_since().is_some()
+    }
+
+    /// Waits for room before more is read, if there is none: joins and leaves are told to others like any event.
+    fn ask_for_room(&mut self) {
+        if self.room.is_none() && self.node.is_crowded() {
+            let node = self.node.clone();
+            self.room = Some(Box::pin(async move { node.room().await }));
         }
     }
 
@@ -309,16 +335,15 @@ impl Task {
                         self.connection.refused(&channel, full, &mut outputs);
                         self.carry_out(outputs);
                     }
+                    self.ask_for_room();
                 }
                 Output::Leave(leave) => {
                     self.node.leave(&self.live, &self.socket, self.connection.app(), leave);
+                    self.ask_for_room();
                 }
                 Output::Publish(publication) => {
                     self.node.publish(&self.live, &publication);
-                    if self.room.is_none() && self.node.is_crowded() {
-                        let node = self.node.clone();
-                        self.room = Some(Box::pin(async move { node.room().await }));
-                    }
+                    self.ask_for_room();
                 }
                 Output::SignIn(user) => {
                     self.live.sign_in(&self.socket, &user);
@@ -339,7 +364,9 @@ impl Task {
         }
         self.log_closed(Some(close.code()), &close.message());
         self.socket.outbox().close(close, slow);
-        self.end = End::Closing { until: self.node.clock.now() + CLOSE_REPLY };
+        // Who reads slowly has much to read before the close frame.
+        let wait = if slow { STALLED_AFTER } else { CLOSE_REPLY };
+        self.end = End::Closing { until: self.node.clock.now() + wait };
         self.leave();
     }
 

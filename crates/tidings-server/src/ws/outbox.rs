@@ -51,7 +51,7 @@ pub(crate) enum Pushed {
     Nothing,
     /// The pusher flushes soon.
     FlushOwed,
-    /// More waits than may, and the peer does not read: nothing was taken in, the socket is to be closed.
+    /// More waits than may: the socket is to be closed.
     Overflow,
 }
 
@@ -72,29 +72,41 @@ const KEPT_CAPACITY: usize = 4;
 impl Outbox {
     /// Bytes that may wait for a peer that does not read.
     pub(crate) const MAX_BYTES: usize = 1024 * 1024;
+    /// Bytes that may come together between two flushes. Far more than fan-out and a socket's own replies bring.
+    const MAX_BYTES_AT_ONCE: usize = 16 * Self::MAX_BYTES;
+    /// With so many waiting, a socket's task flushes before it goes on.
+    const HEAVY: usize = 64 * 1024;
 
-    /// Adds the frames, all or none.
+    /// Whether so much waits that it is to be flushed before more is added.
+    pub(crate) fn is_heavy(&self) -> bool {
+        lock(&self.0).bytes > Self::HEAVY
+    }
+
+    /// Adds the frames. On an overflow the rest is not taken in: the connection is over.
     pub(crate) fn push<'a>(&self, frames: impl IntoIterator<Item = &'a Frame>) -> Pushed {
         let mut queue = lock(&self.0);
         if queue.closing {
             return Pushed::Nothing;
         }
+        let max = match queue.state {
+            State::Blocked(_) => Self::MAX_BYTES,
+            State::Idle | State::FlushOwed | State::Flushing => Self::MAX_BYTES_AT_ONCE,
+            State::Gone => return Pushed::Nothing,
+        };
         for frame in frames {
+            if queue.bytes + frame.len() > max {
+                return Pushed::Overflow;
+            }
             queue.bytes += frame.len();
             queue.frames.push(frame.clone());
         }
-        match queue.state {
-            State::Idle if !queue.frames.is_empty() => {
-                queue.state = State::FlushOwed;
-                Pushed::FlushOwed
-            }
-            State::Blocked(_) if queue.bytes > Self::MAX_BYTES => Pushed::Overflow,
-            State::Gone => {
-                queue.drop_frames();
-                Pushed::Nothing
-            }
-            _ => Pushed::Nothing,
+        if let State::Idle = queue.state
+            && !queue.frames.is_empty()
+        {
+            queue.state = State::FlushOwed;
+            return Pushed::FlushOwed;
         }
+        Pushed::Nothing
     }
 
     /// Adds the frames that end the connection; nothing is taken in after them. `drop_waiting` throws away what has

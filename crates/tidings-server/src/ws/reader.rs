@@ -31,8 +31,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Takes bytes from the socket and hands on each message that they complete, until one says to stop. What
-    /// follows then is dropped: the connection is over.
+    /// Takes bytes from the socket and hands on each message that they complete, until one says otherwise.
     ///
     /// # Errors
     /// The [`Close`] to end the connection with. A length over `max` is refused when its header is read, before
@@ -78,8 +77,10 @@ impl Reader {
             let Some(payload) = bytes.get_mut(start..start + len) else { return Ok(at) };
             unmask(payload, header.mask.ok_or(Close::ProtocolError)?);
             at = start + len;
-            if let Next::Stop = self.frame(&header, payload, handle)? {
-                return Ok(bytes.len());
+            match self.frame(&header, payload, handle)? {
+                Next::Go => {}
+                Next::Pause => return Ok(at),
+                Next::Stop => return Ok(bytes.len()),
             }
         }
     }
@@ -128,6 +129,9 @@ impl Reader {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     Go,
+    /// Later: what follows is kept for the next [`Reader::feed`].
+    Pause,
+    /// Never: what follows is dropped.
     Stop,
 }
 
