@@ -188,7 +188,8 @@ impl Client {
         data(&frame)
     }
 
-    /// Nothing waits for this client: a ping is the next thing to be answered.
+    /// The connection is alive and nothing waits in it: a ping is the next thing to be answered. To show that an event
+    /// was not delivered, publish another and expect that one: fan-out may still be on its way.
     pub(crate) async fn expect_nothing(&mut self) {
         self.send(&json!({"event": "pusher:ping", "data": {}})).await;
         let frame = self.frame().await.expect("a pong");

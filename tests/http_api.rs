@@ -37,14 +37,16 @@ async fn an_idempotency_key_publishes_once_and_answers_the_same() {
     second.subscribe(&server, "room", None).await;
     assert_eq!(server.request(&keyed("/apps/1/events", &body)).await, first);
     client.expect("e", "room").await;
-    client.expect_nothing().await;
-    second.expect_nothing().await;
+    server.trigger("room", "marker", "").await;
+    client.expect("marker", "room").await;
+    second.expect("marker", "room").await;
 
     let other = json!({"name": "e", "channel": "room", "data": "2"}).to_string();
     assert_eq!(server.request(&keyed("/apps/1/events", &other)).await.0, 422);
     let batch = json!({"batch": [{"name": "e", "channel": "room", "data": "3"}]}).to_string();
     assert_eq!(server.request(&keyed("/apps/1/batch_events", &batch)).await.0, 422);
-    client.expect_nothing().await;
+    server.trigger("room", "marker", "").await;
+    client.expect("marker", "room").await;
 
     let refused = json!({"name": "e", "data": "4"}).to_string();
     let retried = |body: &str| server.signed("POST", "/apps/1/events", "", body, "idempotency-key: def\r\n");
