@@ -110,6 +110,9 @@ pub(super) fn run(args: &ExplainArgs, environment: &Environment) -> Result<Exit,
 fn explain(args: &ExplainArgs, app: &App, apps: &[App]) -> Result<Explanation, CliError> {
     if let Some((path, query)) = request(args) {
         let body = args.body.as_deref().map(read_body).transpose()?;
+        if body.is_none() && query.contains("body_md5=") {
+            eprintln!("note: the body was not looked at; give it with --body FILE");
+        }
         let usual = || Request::usual_method(&path, body.as_deref());
         let method = args.method.as_deref().unwrap_or_else(usual);
         let now_s = args.at.unwrap_or_else(|| Clock::system().unix().as_secs());
