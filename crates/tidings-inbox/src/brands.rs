@@ -6,12 +6,21 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use tidings_store::{Brand, BrandId, KeyScope, SecretHash};
+use tidings_store::{Brand, BrandId, KeyScope, SecretHash, StoredKey, time::Timestamp};
 
 /// The hash under which a secret is looked up: nothing that is compared depends on the secret itself.
 #[must_use]
 pub fn hash(secret: &str) -> SecretHash {
     Sha256::digest(secret.as_bytes()).into()
+}
+
+/// A new key, made of bytes that nobody can guess, and what is kept of it.
+#[must_use]
+pub fn new_key(random: [u8; 32], scope: KeyScope, now: Timestamp) -> (String, StoredKey) {
+    const HINT: usize = 8;
+    let key = format!("ak_{}", data_encoding::BASE64URL_NOPAD.encode(&random));
+    let stored = StoredKey { hash: hash(&key), hint: key[..HINT].to_owned(), scope, created_at: now };
+    (key, stored)
 }
 
 /// All brands, by id and by name, and all keys. They are replaced as a whole.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tidings_store::{SharedStore, StoreError, time::Timestamp};
 
 pub use announce::Announce;
-pub use brands::{Brands, hash};
+pub use brands::{Brands, hash, new_key};
 pub use content::{ContentError, Fields};
 pub use http::{BodyError, body_max, is_path};
 pub use template::Template;

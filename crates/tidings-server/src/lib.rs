@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 mod http;
 mod hub;
+mod inbox;
 mod linger;
 pub mod metrics;
 mod node;
@@ -21,6 +22,7 @@ mod ws;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::Clock;
+pub use inbox::InboxParts;
 pub use server::{AppsHandle, Server, ServerConfig};
 
 /// Locks. What a panic interrupted is one connection's; the others go on.

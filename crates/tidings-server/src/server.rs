@@ -10,10 +10,11 @@ use std::{
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
+use tidings_inbox::Inbox;
 use tidings_protocol::{App, connection::Timing};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Clock, http, linger::Lingering, metrics::Metrics, node::Node, wheel};
+use crate::{Clock, InboxParts, http, inbox, linger::Lingering, metrics::Metrics, node::Node, wheel};
 
 /// Where and how the server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,7 @@ pub struct ServerConfig {
 pub struct Server {
     listener: TcpListener,
     node: Arc<Node>,
+    inbox: Option<Arc<Inbox>>,
 }
 
 /// The apps of a running server, to be replaced when they change.
@@ -58,7 +60,14 @@ impl Server {
         let timing = Timing { activity_timeout: config.activity_timeout, ..Timing::default() };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let node = Node::new(apps, clock, timing, workers, config.host.is_loopback());
-        Ok(Server { listener, node: Arc::new(node) })
+        Ok(Server { listener, node: Arc::new(node), inbox: None })
+    }
+
+    /// Has an inbox as well; call it within the runtime.
+    #[must_use]
+    pub fn with_inbox(self, parts: InboxParts) -> Self {
+        let inbox = inbox::start(&self.node, parts);
+        Server { inbox: Some(inbox), ..self }
     }
 
     /// The address, with the port that was taken.
@@ -78,10 +87,10 @@ impl Server {
 
     /// Serves until `shutdown` completes; then tells every client to come back, and returns when all have been told.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Server { listener, node } = self;
+        let Server { listener, node, inbox } = self;
         let ticking = tokio::spawn(tick(node.clone()));
         tokio::select! {
-            () = accept(listener, &node) => {}
+            () = accept(listener, &node, inbox.as_ref()) => {}
             () = shutdown => {}
         }
         node.stop();
@@ -127,11 +136,11 @@ async fn tick(node: Arc<Node>) {
     }
 }
 
-async fn accept(listener: TcpListener, node: &Arc<Node>) {
+async fn accept(listener: TcpListener, node: &Arc<Node>, inbox: Option<&Arc<Inbox>>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve(stream, node.clone()));
+                tokio::spawn(serve(stream, node.clone(), inbox.cloned()));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -150,10 +159,10 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(stream: TcpStream, node: Arc<Node>) {
+async fn serve(stream: TcpStream, node: Arc<Node>, inbox: Option<Arc<Inbox>>) {
     // A socket that refuses this is slower, not wrong.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| http::answer(node.clone(), request));
+    let service = service_fn(move |request| http::answer(node.clone(), inbox.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -21,7 +21,7 @@ pub use announcements::{Announcement, Ids, News};
 pub use apps::StoredApp;
 pub use brands::{Brand, BrandId, KeyScope, SecretHash, StoredKey, is_brand_name};
 pub use notifications::{
-    Added, Changed, Content, Counts, Filter, INBOX_MAX, NewNotification, Notification, NotificationId,
+    Added, Changed, Content, Counts, Filter, INBOX_MAX, Kind, NewNotification, Notification, NotificationId,
     Recipient, Set, SourceKey, Which,
 };
 pub use settings::AppSettings;

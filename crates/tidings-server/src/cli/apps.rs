@@ -87,10 +87,10 @@ pub(super) struct OneArgs {
 #[derive(Args)]
 pub(super) struct StoreArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    pub(super) config: ConfigArgs,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// One flag for each switch.
@@ -302,7 +302,7 @@ fn public_json(app: &StoredApp) -> Map<String, Value> {
     json
 }
 
-fn parse_origin(text: &str) -> Result<String, MistakeKind> {
+pub(super) fn parse_origin(text: &str) -> Result<String, MistakeKind> {
     Origins::parse(vec![text.to_owned()])?;
     Ok(text.to_owned())
 }

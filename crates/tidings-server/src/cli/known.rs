@@ -1,10 +1,11 @@
-//! The apps that are known: those of the configuration and those of the store.
+//! The apps and brands that are known: those of the configuration and those of the store.
 
+use tidings_inbox::Brands;
 use tidings_protocol::App;
-use tidings_store::{Store, StoredApp};
+use tidings_store::{Brand, BrandsAndKeys, KeyScope, Store, StoredApp};
 
 use super::error::CliError;
-use crate::config::Config;
+use crate::config::{BrandConfig, Config};
 
 /// The apps of the configuration, and those of the store that do not claim the id or key of one of them.
 pub(super) fn merge(configured: &[App], stored: &[StoredApp]) -> Vec<App> {
@@ -15,6 +16,42 @@ pub(super) fn merge(configured: &[App], stored: &[StoredApp]) -> Vec<App> {
 /// Whether the configuration has an app of the same id or key.
 pub(super) fn is_hidden(configured: &[App], stored: &StoredApp) -> bool {
     configured.iter().any(|app| app.id == stored.id || app.key == stored.key)
+}
+
+/// The brands of the configuration, and those of the store that do not claim the id or name of one of them.
+pub(super) fn merge_brands(configured: &[BrandConfig], stored: Vec<Brand>) -> Vec<Brand> {
+    let is_hidden = |brand: &Brand| {
+        configured.iter().any(|config| config.brand.id == brand.id || config.brand.name == brand.name)
+    };
+    let kept = stored.into_iter().filter(|brand| !is_hidden(brand));
+    configured.iter().map(|config| config.brand.clone()).chain(kept).collect()
+}
+
+/// Has the server take the brands and keys of the configuration and of the store.
+pub(super) fn replace_brands(brands: &Brands, configured: &[BrandConfig], stored: BrandsAndKeys) {
+    let (stored_brands, stored_keys) = stored;
+    let configured_keys = configured.iter().flat_map(|config| {
+        let scope = KeyScope::Brand(config.brand.id);
+        config.api_keys.iter().map(move |key| (tidings_inbox::hash(key), scope))
+    });
+    let keys = stored_keys.into_iter().map(|key| (key.hash, key.scope)).chain(configured_keys);
+    brands.replace(merge_brands(configured, stored_brands), keys);
+}
+
+/// The brand to act for: the one of this id or name, or else the only one that there is.
+pub(super) fn choose_brand(mut brands: Vec<Brand>, wanted: Option<&str>) -> Result<Brand, CliError> {
+    let names = || brands.iter().map(|brand| brand.name.clone()).collect();
+    match wanted {
+        Some(wanted) => {
+            let is_it = |brand: &Brand| brand.name == wanted || brand.id.to_string() == wanted;
+            match brands.iter().position(is_it) {
+                Some(at) => Ok(brands.swap_remove(at)),
+                None => Err(CliError::UnknownBrand { wanted: wanted.to_owned(), names: names() }),
+            }
+        }
+        None if brands.len() > 1 => Err(CliError::WhichBrand { names: names() }),
+        None => brands.pop().ok_or(CliError::NoBrand),
+    }
 }
 
 /// All apps of this configuration and its store, which is not made if it is not there.

@@ -1,12 +1,15 @@
 //! The command line: one file per verb.
 
 mod apps;
+mod brands;
 mod check;
 mod completions;
 mod error;
 mod explain_auth;
+mod inbox;
 mod known;
 mod log;
+mod notify;
 mod screen;
 mod serve;
 mod snippets;
@@ -55,6 +58,13 @@ enum Verb {
     /// Add, show and change the apps of the data directory
     #[command(subcommand)]
     Apps(apps::AppsVerb),
+    /// Add and show brands, and make keys for their senders
+    #[command(subcommand)]
+    Brands(brands::BrandsVerb),
+    /// Send a notification into a user's inbox
+    Notify(notify::NotifyArgs),
+    /// Print a user's inbox
+    Inbox(inbox::InboxArgs),
     /// Send an event
     Trigger(trigger::TriggerArgs),
     /// Print the events of channels as JSON lines
@@ -91,7 +101,7 @@ struct ConfigArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The directory that keeps the apps [default: ./tidings-data]
+    /// The directory that keeps everything [default: ./tidings-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -121,6 +131,9 @@ pub fn main() -> ExitCode {
         Verb::Serve(args) => serve::run(&args, &environment),
         Verb::Check(args) => check::run(&args),
         Verb::Apps(verb) => apps::run(verb, &environment),
+        Verb::Brands(verb) => brands::run(verb, &environment),
+        Verb::Notify(args) => notify::run(args, &environment),
+        Verb::Inbox(args) => inbox::run(args, &environment),
         Verb::Trigger(args) => trigger::run(args, &environment),
         Verb::Subscribe(args) => subscribe::run(args, &environment),
         Verb::ExplainAuth(args) => explain_auth::run(&args, &environment),

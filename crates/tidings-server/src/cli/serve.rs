@@ -3,28 +3,29 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
 
 use clap::Args;
+use tidings_inbox::Brands;
 use tidings_protocol::App;
-use tidings_store::Store;
+use tidings_store::{BrandsAndKeys, SharedStore, Store, StoredApp};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
 };
 
 use super::{
-    ConfigArgs, Exit, apps,
+    ConfigArgs, Exit, apps, brands,
     error::CliError,
     known, log, print,
     screen::{Screen, Start},
     target::Target,
 };
 use crate::{
-    AppsHandle, Clock, Server, ServerConfig,
+    AppsHandle, Clock, InboxParts, Server, ServerConfig,
     config::{Config, Environment, Flags, Loaded, parse_host},
 };
 
@@ -71,15 +72,23 @@ async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), C
     let signals = Signals::listen().map_err(CliError::Runtime)?;
     // Before the apps are read, so that no change falls between.
     let seen = store.data_version()?;
-    let mut apps = served(&config.apps, &store)?;
+    let mut apps = served(&config.apps, &store.apps()?);
     let server = bind(config.server, apps.clone())?;
     let mut start = Start::Again;
     // Only now, so that the one time its secret is shown is not lost to a port that is in use.
     if apps.is_empty() && store.add_first_app(&apps::random(&Clock::system()))? {
         start = Start::First;
-        apps = served(&config.apps, &store)?;
-        server.apps().replace(apps.clone());
+        apps = served(&config.apps, &store.apps()?);
+        if let Some(app) = apps.first().filter(|_| config.server.host.is_loopback()) {
+            brands::add_demo(&store, &app.id)?;
+        }
     }
+    let mut served =
+        Served { apps: server.apps(), brands: Arc::default(), config: config.clone(), stored: None };
+    served.refresh(&store)?;
+    let (shared, announcements) = SharedStore::serve(&config.data_dir)?;
+    let parts = InboxParts { store: shared, announcements, brands: served.brands.clone() };
+    let server = server.with_inbox(parts);
     let bound = server.local_addr();
     let target = Target::of(&ServerConfig { port: bound.port(), ..config.server });
     // Not on the path of someone who has just built it.
@@ -96,7 +105,7 @@ async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), C
     };
     print(&screen.text())?;
     tracing::info!(address = %bound, apps = apps.len(), "listening");
-    let watch = Watch::start(store, seen, config.apps, server.apps());
+    let watch = Watch::start(store, seen, served);
     server.run(signals.wait()).await;
     watch.stop();
     Ok(())
@@ -108,15 +117,41 @@ fn bind(config: ServerConfig, apps: Vec<App>) -> Result<Server, CliError> {
 }
 
 /// The apps to serve.
-fn served(configured: &[App], store: &Store) -> Result<Vec<App>, CliError> {
-    let stored = store.apps()?;
+fn served(configured: &[App], stored: &[StoredApp]) -> Vec<App> {
     for app in stored.iter().filter(|app| known::is_hidden(configured, app)) {
         tracing::warn!(
             app_id = app.id,
             "the configuration has an app of this id or key; that of the store is not used"
         );
     }
-    Ok(known::merge(configured, &stored))
+    known::merge(configured, stored)
+}
+
+/// What is replaced when the command line changes the store.
+struct Served {
+    apps: AppsHandle,
+    brands: Arc<Brands>,
+    config: Config,
+    /// What the store had when it was last looked at.
+    stored: Option<(Vec<StoredApp>, BrandsAndKeys)>,
+}
+
+impl Served {
+    /// Takes what the store has, unless it is what it had: notifications change the store all the time.
+    fn refresh(&mut self, store: &Store) -> Result<(), CliError> {
+        let stored = (store.apps()?, store.brands_and_keys()?);
+        if self.stored.as_ref() != Some(&stored) {
+            let apps = served(&self.config.apps, &stored.0);
+            let brands = known::merge_brands(&self.config.brands, stored.1.0.clone());
+            for brand in brands.iter().filter(|brand| apps.iter().all(|app| app.id != brand.app_id)) {
+                tracing::warn!(brand = brand.name, app_id = brand.app_id, "the brand's app is not there");
+            }
+            self.apps.replace(apps);
+            known::replace_brands(&self.brands, &self.config.brands, stored.1.clone());
+            self.stored = Some(stored);
+        }
+        Ok(())
+    }
 }
 
 /// A thread that passes on to the server what the command line changes in the store.
@@ -126,12 +161,12 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(store: Store, mut seen: u32, configured: Vec<App>, apps: AppsHandle) -> Self {
+    fn start(store: Store, mut seen: u32, mut served: Served) -> Self {
         let (stop, stopped) = mpsc::sync_channel(0);
         let thread = thread::spawn(move || {
             while stopped.recv_timeout(WATCH_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
-                if let Err(error) = pass_on(&store, &configured, &apps, &mut seen) {
-                    tracing::error!(%error, "the apps of the store cannot be read; those of before are used");
+                if let Err(error) = pass_on(&store, &mut served, &mut seen) {
+                    tracing::error!(%error, "the apps and brands of the store cannot be read; those of before are used");
                 }
             }
         });
@@ -146,12 +181,12 @@ impl Watch {
     }
 }
 
-/// Replaces the server's apps if the store has changed since it was last seen.
-fn pass_on(store: &Store, configured: &[App], apps: &AppsHandle, seen: &mut u32) -> Result<(), CliError> {
+/// Replaces the server's apps and brands if the store has changed since it was last seen.
+fn pass_on(store: &Store, served: &mut Served, seen: &mut u32) -> Result<(), CliError> {
     let version = store.data_version()?;
     if *seen != version {
         *seen = version;
-        apps.replace(served(configured, store)?);
+        served.refresh(store)?;
     }
     Ok(())
 }

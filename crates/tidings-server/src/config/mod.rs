@@ -15,6 +15,7 @@ use std::{
 };
 
 use tidings_protocol::App;
+use tidings_store::Brand;
 
 use crate::ServerConfig;
 
@@ -22,7 +23,9 @@ pub use environment::Environment;
 pub(crate) use environment::LOG;
 pub(crate) use finding::nearest;
 pub use finding::{ConfigErrors, Finding, Mistake, MistakeKind, Place, Snippet, Warning, WarningKind};
-pub use rules::{parse_host, parse_id, parse_key, parse_secret};
+pub use rules::{
+    parse_brand_id, parse_brand_name, parse_host, parse_id, parse_key, parse_secret, parse_sid_url,
+};
 
 /// Where `tidings serve` listens if it is not told.
 pub const DEFAULT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 6001);
@@ -38,6 +41,23 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The apps of the file and of the variables; those of the store come on top.
     pub apps: Vec<App>,
+    /// The brands of the file; those of the store come on top.
+    pub brands: Vec<BrandConfig>,
+}
+
+/// A brand of the file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrandConfig {
+    /// The brand.
+    pub brand: Brand,
+    /// What its senders show. They are secrets.
+    pub api_keys: Vec<String>,
+}
+
+impl std::fmt::Debug for BrandConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BrandConfig").field("brand", &self.brand).finish_non_exhaustive()
+    }
 }
 
 /// What flags of the command line say.
@@ -84,9 +104,10 @@ impl Config {
             None => file::FileConfig::default(),
         };
         let apps = with_first(variables.app, file.apps, &mut report);
+        let brands = file.brands;
         let warnings = report.finish()?;
         let server = flags.server.clone().or(variables.server).or(file.server);
-        Ok(Loaded { config: server.with_defaults(apps), warnings })
+        Ok(Loaded { config: server.with_defaults(apps, brands), warnings })
     }
 
     /// Reads a file alone.
@@ -110,7 +131,7 @@ impl Layer {
         }
     }
 
-    fn with_defaults(self, apps: Vec<App>) -> Config {
+    fn with_defaults(self, apps: Vec<App>, brands: Vec<BrandConfig>) -> Config {
         let (host, port) = DEFAULT_ADDRESS;
         Config {
             server: ServerConfig {
@@ -120,6 +141,7 @@ impl Layer {
             },
             data_dir: self.data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
             apps,
+            brands,
         }
     }
 }

@@ -17,6 +17,7 @@ use hyper::{
     header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE},
 };
 use serde_json::Value;
+use tidings_inbox::{BodyError, Inbox};
 
 use self::{error::HttpError, signed::Signed};
 use crate::{node::Node, ws};
@@ -24,13 +25,30 @@ use crate::{node::Node, ws};
 type Reply = Response<Full<Bytes>>;
 
 /// Answers a request; whatever is wrong with it is an answer too.
-pub(crate) async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Reply, Infallible> {
+pub(crate) async fn answer(
+    node: Arc<Node>,
+    inbox: Option<Arc<Inbox>>,
+    request: Request<Incoming>,
+) -> Result<Reply, Infallible> {
+    if let Some(inbox) = inbox.filter(|_| tidings_inbox::is_path(request.uri().path())) {
+        return Ok(answer_inbox(&inbox, request).await);
+    }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     Ok(route(&node, request).await.unwrap_or_else(|error| {
         let status = error.status().as_u16();
         tracing::info!(%method, path, status, reason = %error, "request refused");
         refusal(&error)
     }))
+}
+
+async fn answer_inbox(inbox: &Inbox, request: Request<Incoming>) -> Reply {
+    let (parts, body) = request.into_parts();
+    let max = tidings_inbox::body_max(parts.uri.path());
+    let body = signed::read_body(body, max).await.map(Bytes::from).map_err(|error| match error {
+        HttpError::BodyTooLarge { max } => BodyError::TooLarge { max },
+        _ => BodyError::Incomplete,
+    });
+    inbox.answer(parts, body).await
 }
 
 async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Result<Reply, HttpError> {
