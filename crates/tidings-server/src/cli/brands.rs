@@ -106,8 +106,8 @@ pub(super) fn all(config: &Config) -> Result<Vec<Brand>, CliError> {
     Ok(known::merge_brands(&config.brands, stored))
 }
 
-/// Makes a brand with a test user for the first app of a first start; it is there once only.
-pub(super) fn add_demo(store: &Store, app_id: &str) -> Result<(), CliError> {
+/// Makes a brand with a test user for the first app of a first start; false if what it needs is taken.
+pub(super) fn add_demo(store: &Store, app_id: &str) -> Result<bool, CliError> {
     let brand = Brand {
         id: BrandId::new(1).expect("1 can be a brand's number"),
         name: DEMO.to_owned(),
@@ -117,9 +117,7 @@ pub(super) fn add_demo(store: &Store, app_id: &str) -> Result<(), CliError> {
         test_sid: true,
         allowed_origins: Origins::default(),
     };
-    // Whoever has made one already needs no other.
-    let _taken = store.put_brand(&brand, Put::Add, now())?;
-    Ok(())
+    Ok(store.put_brand(&brand, Put::Add, now())?.is_ok())
 }
 
 fn add(args: AddArgs, environment: &Environment) -> Result<(), CliError> {
@@ -190,11 +188,8 @@ fn show(args: &ShowArgs, environment: &Environment) -> Result<(), CliError> {
         json["api_keys"] = hints.into();
         return print_line(json);
     }
-    let mut shown = text(&brand, &Target::of(&config.server));
-    if !hints.is_empty() {
-        shown += &format!("api keys {}\n", hints.join(" "));
-    }
-    print(&shown)
+    print(&text(&brand, &Target::of(&config.server)))?;
+    if hints.is_empty() { Ok(()) } else { print_line(format_args!("api keys {}", hints.join(" "))) }
 }
 
 fn key(args: &KeyArgs, environment: &Environment) -> Result<(), CliError> {
@@ -231,7 +226,7 @@ fn as_json(brand: &Brand) -> Value {
 
 fn text(brand: &Brand, target: &Target) -> String {
     let Brand { id, name, app_id, region, .. } = brand;
-    let mut text = format!(
+    let lines = format!(
         "id       {id}
 name     {name}
 app      {app_id}
@@ -241,14 +236,8 @@ pages    {target}/b/{name}
 senders  {target}/b/{name}/channels/site/single
 "
     );
-    if let Some(url) = &brand.sid_url {
-        text += &format!("sid url  {url}\n");
-    }
-    if brand.test_sid {
-        text += "test sid on\n";
-    }
-    for origin in brand.allowed_origins.texts() {
-        text += &format!("origin   {origin}\n");
-    }
-    text
+    let sid_url = brand.sid_url.iter().map(|url| format!("sid url  {url}\n"));
+    let test_sid = brand.test_sid.then(|| "test sid on\n".to_owned());
+    let origins = brand.allowed_origins.texts().iter().map(|origin| format!("origin   {origin}\n"));
+    [lines].into_iter().chain(sid_url).chain(test_sid).chain(origins).collect()
 }

@@ -30,7 +30,7 @@ pub(super) struct InboxArgs {
     user: String,
 }
 
-pub(super) fn run(args: InboxArgs, environment: &Environment) -> Result<Exit, CliError> {
+pub(super) fn run(args: &InboxArgs, environment: &Environment) -> Result<Exit, CliError> {
     let config = args.config.load(environment)?;
     let brand = known::choose_brand(brands::all(&config)?, args.brand.as_deref())?;
     let now = Timestamp::from_unix(Clock::system().unix());

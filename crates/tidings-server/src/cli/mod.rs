@@ -133,7 +133,7 @@ pub fn main() -> ExitCode {
         Verb::Apps(verb) => apps::run(verb, &environment),
         Verb::Brands(verb) => brands::run(verb, &environment),
         Verb::Notify(args) => notify::run(args, &environment),
-        Verb::Inbox(args) => inbox::run(args, &environment),
+        Verb::Inbox(args) => inbox::run(&args, &environment),
         Verb::Trigger(args) => trigger::run(args, &environment),
         Verb::Subscribe(args) => subscribe::run(args, &environment),
         Verb::ExplainAuth(args) => explain_auth::run(&args, &environment),

@@ -75,19 +75,21 @@ async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), C
     let mut apps = served(&config.apps, &store.apps()?);
     let server = bind(config.server, apps.clone())?;
     let mut start = Start::Again;
+    let mut has_demo_brand = false;
     // Only now, so that the one time its secret is shown is not lost to a port that is in use.
     if apps.is_empty() && store.add_first_app(&apps::random(&Clock::system()))? {
         start = Start::First;
         apps = served(&config.apps, &store.apps()?);
+        // Anybody may be its test user: nothing for a server that others reach.
         if let Some(app) = apps.first().filter(|_| config.server.host.is_loopback()) {
-            brands::add_demo(&store, &app.id)?;
+            has_demo_brand = brands::add_demo(&store, &app.id)?;
         }
     }
-    let mut served =
-        Served { apps: server.apps(), brands: Arc::default(), config: config.clone(), stored: None };
-    served.refresh(&store)?;
+    let mut in_use =
+        InUse { apps: server.apps(), brands: Arc::default(), config: config.clone(), stored: None };
+    in_use.refresh(&store)?;
     let (shared, announcements) = SharedStore::serve(&config.data_dir)?;
-    let parts = InboxParts { store: shared, announcements, brands: served.brands.clone() };
+    let parts = InboxParts { store: shared, announcements, brands: in_use.brands.clone() };
     let server = server.with_inbox(parts);
     let bound = server.local_addr();
     let target = Target::of(&ServerConfig { port: bound.port(), ..config.server });
@@ -100,12 +102,13 @@ async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), C
         apps: &apps,
         start,
         store: store.path(),
+        has_demo_brand,
         flags,
         program,
     };
     print(&screen.text())?;
     tracing::info!(address = %bound, apps = apps.len(), "listening");
-    let watch = Watch::start(store, seen, served);
+    let watch = Watch::start(store, seen, in_use);
     server.run(signals.wait()).await;
     watch.stop();
     Ok(())
@@ -128,7 +131,7 @@ fn served(configured: &[App], stored: &[StoredApp]) -> Vec<App> {
 }
 
 /// What is replaced when the command line changes the store.
-struct Served {
+struct InUse {
     apps: AppsHandle,
     brands: Arc<Brands>,
     config: Config,
@@ -136,7 +139,7 @@ struct Served {
     stored: Option<(Vec<StoredApp>, BrandsAndKeys)>,
 }
 
-impl Served {
+impl InUse {
     /// Takes what the store has, unless it is what it had: notifications change the store all the time.
     fn refresh(&mut self, store: &Store) -> Result<(), CliError> {
         let stored = (store.apps()?, store.brands_and_keys()?);
@@ -161,11 +164,11 @@ struct Watch {
 }
 
 impl Watch {
-    fn start(store: Store, mut seen: u32, mut served: Served) -> Self {
+    fn start(store: Store, mut seen: u32, mut in_use: InUse) -> Self {
         let (stop, stopped) = mpsc::sync_channel(0);
         let thread = thread::spawn(move || {
             while stopped.recv_timeout(WATCH_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
-                if let Err(error) = pass_on(&store, &mut served, &mut seen) {
+                if let Err(error) = pass_on(&store, &mut in_use, &mut seen) {
                     tracing::error!(%error, "the apps and brands of the store cannot be read; those of before are used");
                 }
             }
@@ -182,11 +185,11 @@ impl Watch {
 }
 
 /// Replaces the server's apps and brands if the store has changed since it was last seen.
-fn pass_on(store: &Store, served: &mut Served, seen: &mut u32) -> Result<(), CliError> {
+fn pass_on(store: &Store, in_use: &mut InUse, seen: &mut u32) -> Result<(), CliError> {
     let version = store.data_version()?;
     if *seen != version {
         *seen = version;
-        served.refresh(store)?;
+        in_use.refresh(store)?;
     }
     Ok(())
 }
