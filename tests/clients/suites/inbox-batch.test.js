@@ -140,16 +140,13 @@ test('the same id twice in a batch is one notification, listed once', async () =
 
 test('ids of many digits come back to the last of them', async () => {
   const person = newPerson();
-  const texts = ['9007199254740993', '9223372036854775807', '"9007199254740993"', '"żółć \\" 🛎️"'];
+  const texts = ['9007199254740993', '9223372036854775807', '"9007199254740995"', '"żółć \\" 🛎️"'];
   const items = texts.map((text) => JSON.stringify(activity({ person, id: '@', title: 'a' })).replace('"@"', text));
   const { status, text } = await sender.post('/channels/site/batch', `[${items}]`);
   equal(status, 200, text);
   // Read as text: JSON.parse would round them.
   const found = [...text.matchAll(/"id":("(?:[^"\\]|\\.)*"|[^,}]+)/g)].map(([, id]) => id);
-  // The last pair of digits alike is one and the same key or two, but each is echoed as it came.
-  ok(found.includes('9223372036854775807'), text);
-  ok(found.includes('"żółć \\" 🛎️"'), text);
-  ok(found.includes('9007199254740993') || found.includes('"9007199254740993"'), text);
+  deepEqual(found, texts);
 });
 
 test("an item of another brand, or of none, fails alone, and is not stored", async () => {
