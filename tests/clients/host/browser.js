@@ -26,7 +26,8 @@ export async function openBrowser() {
      */
     async open(address, { answers = {} } = {}) {
       const context = await browser.newContext();
-      for (const [asked, answer] of Object.entries(answers)) await context.route(asked, (route) => route.fulfill(answer));
+      for (const [asked, answer] of Object.entries(answers))
+        await context.route(asked, (route) => route.fulfill(answer));
       const page = await context.newPage();
       const uncaught = [];
       page.on('pageerror', (error) => uncaught.push(error.stack));

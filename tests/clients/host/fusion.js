@@ -17,7 +17,11 @@ export const KINDS = ['message', 'shoutout', 'inbox'];
 export async function call(url, options = {}) {
   const response = await fetch(url, { redirect: 'manual', ...options });
   const text = await response.text();
-  match(response.headers.get('content-type') ?? '', /^application\/json\b/, `${options.method ?? 'GET'} ${url}: ${text}`);
+  match(
+    response.headers.get('content-type') ?? '',
+    /^application\/json\b/,
+    `${options.method ?? 'GET'} ${url}: ${text}`,
+  );
   return { status: response.status, headers: response.headers, text, body: JSON.parse(text) };
 }
 

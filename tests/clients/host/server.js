@@ -22,7 +22,10 @@ export class Server {
   #launcher;
   log = [];
 
-  /** Starts a server with the given TOML, or without any configuration; under `launcher`, a command that executes it. */
+  /**
+   * Starts a server with the given TOML, or without any configuration, and with `variables` of the environment.
+   * `launcher` is a command that becomes the server's.
+   */
   static async start({ toml, variables = {}, launcher = [] } = {}) {
     const server = new Server();
     server.#variables = variables;

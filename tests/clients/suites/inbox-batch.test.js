@@ -1,4 +1,5 @@
-// `POST /channels/site/batch`: every item in one of three categories, whatever becomes of the others, and once means once.
+// `POST /channels/site/batch`: every item in one of three categories, whatever becomes of the others, and once means
+// once.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -60,7 +61,10 @@ test('good, bad and storage-failing items: each in its category, ids in their ow
   const second = await sender.sendBatch(items);
   deepEqual(ids(second.successful), [700_001, '700002', 'seven', 700_006]);
   deepEqual(second.fatal, []);
-  deepEqual(second.successful.filter(({ id }) => id !== '700002'), first.successful);
+  deepEqual(
+    second.successful.filter(({ id }) => id !== '700002'),
+    first.successful,
+  );
   const sent = ['good 1', 'good 2', 'good 3', 'cannot be stored'];
   deepEqual(await newsUpToMarker(visitor, events), [...sent, 'marker']);
   deepEqual(await visitor.titles(), [...sent, 'marker'].reverse());
@@ -105,7 +109,10 @@ describe('the answer has all three categories', () => {
 test('an item without an id that could be named is left out, the others are not', async () => {
   const visitor = await inbox.visitor();
   const { person } = visitor;
-  const withId = (id) => ({ ...activity({ person, title: 'unnamed' }), activity: { ...activity({ person }).activity, id } });
+  const withId = (id) => ({
+    ...activity({ person, title: 'unnamed' }),
+    activity: { ...activity({ person }).activity, id },
+  });
   const items = [
     null,
     5,
@@ -149,7 +156,7 @@ test('ids of many digits come back to the last of them', async () => {
   deepEqual(found, texts);
 });
 
-test("an item of another brand, or of none, fails alone, and is not stored", async () => {
+test('an item of another brand, or of none, fails alone, and is not stored', async () => {
   const person = newPerson();
   const mine = activity({ person, title: 'mine' });
   const theirs = activity({ brand: 'birch', person, title: 'theirs' });
@@ -175,7 +182,10 @@ describe('the whole batch comes again', () => {
     test(`${JSON.stringify(body)}: 400`, async () => failed(await sender.post('/channels/site/batch', body), 400));
   }
 
-  for (const [what, apiKey] of [['a wrong key', 'api-key-of-nobody'], ['no key', undefined]]) {
+  for (const [what, apiKey] of [
+    ['a wrong key', 'api-key-of-nobody'],
+    ['no key', undefined],
+  ]) {
     test(`${what}: 401`, async () => failed(await new Sender(server, apiKey).post('/channels/site/batch', text), 401));
   }
 });
@@ -211,12 +221,18 @@ test('a crash in between and a full resend give no double, and lose nothing that
   await Promise.any(sending);
   await server.crash();
   const ends = await Promise.allSettled(sending);
-  ok(ends.some(({ status }) => status === 'rejected'), 'the crash came after all was done');
+  ok(
+    ends.some(({ status }) => status === 'rejected'),
+    'the crash came after all was done',
+  );
   await server.restart();
 
   // What was acknowledged is there before anything is sent again.
   const stored = new Set(await visitor.titles());
-  for (const { activity: { id }, title } of batches.flat()) {
+  for (const {
+    activity: { id },
+    title,
+  } of batches.flat()) {
     if (acknowledged.has(id)) ok(stored.has(title), `${title} was acknowledged and is lost`);
   }
   const events = await visitor.listen();
@@ -230,7 +246,13 @@ test('a crash in between and a full resend give no double, and lose nothing that
   equal(new Set(refs.values()).size, refs.size);
   for (const [id, ref] of acknowledged) equal(refs.get(id), ref);
   const titles = await visitor.titles();
-  deepEqual([...titles].sort(), batches.flat().map(({ title }) => title).sort());
+  deepEqual(
+    [...titles].sort(),
+    batches
+      .flat()
+      .map(({ title }) => title)
+      .sort(),
+  );
   const news = (await newsUpToMarker(visitor, events)).filter((title) => title !== 'marker');
   equal(new Set(news).size, news.length, 'something was pushed twice');
   // What the resend stored is pushed; what was stored before is pushed at the start or found in the list.

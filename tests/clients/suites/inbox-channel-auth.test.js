@@ -25,7 +25,8 @@ async function authorize(visitor, { method = 'POST', token = visitor.sid, ...cha
   const { brand = visitor.brand.name, channel = visitor.channel, socket = SOCKET } = changes;
   const { url = visitor.fusionUrl, jsonp } = changes;
   const form = new URLSearchParams({ socket_id: socket, channel_name: channel }).toString();
-  const address = `${url}/external/pusher/${brand}${token === undefined ? '' : `?authToken=${encodeURIComponent(token)}`}`;
+  const query = token === undefined ? '' : `?authToken=${encodeURIComponent(token)}`;
+  const address = `${url}/external/pusher/${brand}${query}`;
   const ways = {
     POST: () => fetch(address, { method, body: form, headers: { 'Content-Type': FORM }, redirect: 'manual' }),
     GET: () => fetch(`${address}${token === undefined ? '?' : '&'}${form}`, { redirect: 'manual' }),
@@ -103,7 +104,10 @@ describe('forbidden', () => {
       url: `${inbox.server.url}/b/birch`,
       token: visitor.token,
     }));
-    refused("another brand's prefix, by token", ({ visitor }) => ({ url: `${inbox.server.url}/b/birch`, token: visitor.token }));
+    refused("another brand's prefix, by token", ({ visitor }) => ({
+      url: `${inbox.server.url}/b/birch`,
+      token: visitor.token,
+    }));
     refused('an unknown brand', () => ({ brand: 'nobody' }));
     refused('a channel that begins like the own', ({ visitor }) => ({ channel: `${visitor.channel}1` }));
     refused('a channel with another spelling of the own', ({ visitor }) => ({
@@ -137,7 +141,9 @@ describe('forbidden', () => {
 });
 
 function swapCase(text) {
-  return text.replace(/[a-z]/gi, (letter) => (letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase()));
+  return text.replace(/[a-z]/gi, (letter) =>
+    letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase(),
+  );
 }
 
 test('pusher-js is told of the refusal', async () => {

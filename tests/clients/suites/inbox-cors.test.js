@@ -36,7 +36,11 @@ async function ask(method, path, headers = {}) {
 }
 
 const preflight = (path, method, headers) =>
-  ask('OPTIONS', path, { 'Access-Control-Request-Method': method, 'Access-Control-Request-Headers': 'authtoken', ...headers });
+  ask('OPTIONS', path, {
+    'Access-Control-Request-Method': method,
+    'Access-Control-Request-Headers': 'authtoken',
+    ...headers,
+  });
 
 const corsHeaders = (headers) => Object.keys(headers).filter((name) => name.startsWith('access-control-'));
 
@@ -66,7 +70,8 @@ describe('answers, also those of errors', () => {
   };
   for (const mount of ['', '/b/acorn']) {
     for (const [path, method] of Object.entries(paths('acorn'))) {
-      test(`${method} ${mount}${path} without a login`, async () => open((await ask(method, `${mount}${path}`)).headers));
+      test(`${method} ${mount}${path} without a login`, async () =>
+        open((await ask(method, `${mount}${path}`)).headers));
     }
   }
 
@@ -99,7 +104,9 @@ describe('answers, also those of errors', () => {
 
   test('of a success', async () => {
     const visitor = await inbox.visitor();
-    const { status, headers } = await ask('GET', '/b/acorn/Notifications/v2/user-notifications', { authtoken: visitor.token });
+    const { status, headers } = await ask('GET', '/b/acorn/Notifications/v2/user-notifications', {
+      authtoken: visitor.token,
+    });
     equal(status, 200);
     open(headers);
   });
@@ -108,7 +115,12 @@ describe('answers, also those of errors', () => {
 describe('a brand that lists its origins', () => {
   for (const [path, method] of Object.entries(paths('birch'))) {
     test(`${method} ${path}`, async () => {
-      for (const [origin, allowed] of [[SHOP, true], [ELSEWHERE, false], [`${SHOP}.evil.example`, false], ['null', false]]) {
+      for (const [origin, allowed] of [
+        [SHOP, true],
+        [ELSEWHERE, false],
+        [`${SHOP}.evil.example`, false],
+        ['null', false],
+      ]) {
         for (const answer of [
           await preflight(`/b/birch${path}`, method, { Origin: origin }),
           await ask(method, `/b/birch${path}`, { Origin: origin }),
@@ -138,7 +150,10 @@ describe('server to server', () => {
           ask('POST', `${mount}${path}`, key),
           ask('GET', `${mount}${path}`, key),
         ]);
-        deepEqual(answers.map(({ headers }) => corsHeaders(headers)), [[], [], [], []]);
+        deepEqual(
+          answers.map(({ headers }) => corsHeaders(headers)),
+          [[], [], [], []],
+        );
       });
     }
   }

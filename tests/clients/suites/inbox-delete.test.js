@@ -22,7 +22,10 @@ for (const [what, path] of Object.entries(slashes)) {
     test(`deletes ${what} under ${base}`, async () => {
       const visitor = await inbox.visitor();
       if (base === 'the root') visitor.fusionUrl = inbox.server.url;
-      const [kept, item] = [await inbox.notified(visitor, { title: 'a' }), await inbox.notified(visitor, { title: 'b' })];
+      const [kept, item] = [
+        await inbox.notified(visitor, { title: 'a' }),
+        await inbox.notified(visitor, { title: 'b' }),
+      ];
       // `askWell` follows no redirect and wants a 200.
       deepEqual(await visitor.askWell('DELETE', `${path}${item.MessageId}`), DONE);
       deepEqual(await visitor.list(), [kept]);
@@ -35,7 +38,10 @@ test('slashes are collapsed on the other paths too', async () => {
   const { body } = await visitor.tryLogin(`${visitor.fusionUrl}/`);
   visitor.token = body.Data.Authentication.AuthToken;
   await inbox.notify(visitor, { title: 'a' });
-  const list = await visitor.askWell('GET', '//Notifications//v2/user-notifications?unread-only=false&inbox-only=false');
+  const list = await visitor.askWell(
+    'GET',
+    '//Notifications//v2/user-notifications?unread-only=false&inbox-only=false',
+  );
   const { MessageId } = list.Data[0];
   const one = await visitor.askWell('GET', `//Notifications/v2/user-notification/${MessageId}`);
   deepEqual(one.Data, list.Data[0]);
@@ -70,8 +76,14 @@ test('one of many deletions at once succeeds', async () => {
   const visitor = await inbox.visitor();
   const { MessageId } = await inbox.notified(visitor, { title: 'fought over' });
   const answers = await Promise.all(Array.from({ length: 10 }, () => visitor.remove(MessageId)));
-  deepEqual(answers.filter(({ Success }) => Success), [DONE]);
-  deepEqual(answers.filter(({ Success }) => !Success), Array.from({ length: 9 }, () => NOT_FOUND));
+  deepEqual(
+    answers.filter(({ Success }) => Success),
+    [DONE],
+  );
+  deepEqual(
+    answers.filter(({ Success }) => !Success),
+    Array.from({ length: 9 }, () => NOT_FOUND),
+  );
 });
 
 for (const id of ['1', '0', '-1', 'abc', '99999999999999999999999999']) {
@@ -87,7 +99,11 @@ test('in Chromium, from another origin, the preflight passes and jQuery deletes'
   const { MessageId } = await inbox.notified(visitor, { title: 'by jQuery' });
   const { page, uncaught } = await browser.open('/tests/clients/host/blank.html');
   await page.addScriptTag({ url: '/tests/clients/node_modules/jquery/dist/jquery.js' });
-  const answer = await page.evaluate(removeInPage, { fusionUrl: visitor.fusionUrl, token: visitor.token, id: MessageId });
+  const answer = await page.evaluate(removeInPage, {
+    fusionUrl: visitor.fusionUrl,
+    token: visitor.token,
+    id: MessageId,
+  });
   deepEqual(answer, DONE);
   deepEqual(await visitor.list(), []);
   deepEqual(uncaught, []);

@@ -63,7 +63,12 @@ describe('across two devices', () => {
     const visitor = await inbox.visitor();
     const items = [await inbox.notified(visitor, { title: 'a' }), await inbox.notified(visitor, { title: 'b' })];
     const other = await inbox.device(visitor);
-    return { visitor, other, ids: items.map(({ MessageId }) => MessageId), heard: [await visitor.listen(), await other.listen()] };
+    return {
+      visitor,
+      other,
+      ids: items.map(({ MessageId }) => MessageId),
+      heard: [await visitor.listen(), await other.listen()],
+    };
   };
 
   test('a new notification comes with the counts', async () => {
@@ -86,7 +91,10 @@ describe('across two devices', () => {
         'tidings:counts': counts(1, 1, 2),
       });
     }
-    deepEqual((await other.list('unread-only=true')).map(({ MessageId }) => MessageId), [ids[1]]);
+    deepEqual(
+      (await other.list('unread-only=true')).map(({ MessageId }) => MessageId),
+      [ids[1]],
+    );
   });
 
   test('a deletion on one is known to both', async () => {
@@ -112,7 +120,12 @@ describe('across two devices', () => {
 test('what is larger than an event may be arrives without its text and data, and says so', async () => {
   const visitor = await inbox.visitor();
   const events = await visitor.listen();
-  const content = { title: 'Long', message: 'żółć '.repeat(2_500), preview_text: 'short', data: { a: 'b'.repeat(100) } };
+  const content = {
+    title: 'Long',
+    message: 'żółć '.repeat(2_500),
+    preview_text: 'short',
+    data: { a: 'b'.repeat(100) },
+  };
   await inbox.notify(visitor, content);
   const { event, data } = await nextNews(events);
   const [item] = await visitor.list();

@@ -35,7 +35,13 @@ test('a full inbox stays full', async () => {
   list = await visitor.list();
   equal(list.length, LIMIT);
   const gone = new Set(leaving.map(({ MessageId }) => MessageId));
-  const expected = [...oldest.filter(({ MessageId }) => !gone.has(MessageId)).map(({ Title }) => Title), 'over 0', 'over 1', 'over 2', 'over 3'];
+  const expected = [
+    ...oldest.filter(({ MessageId }) => !gone.has(MessageId)).map(({ Title }) => Title),
+    'over 0',
+    'over 1',
+    'over 2',
+    'over 3',
+  ];
   deepEqual(list.map(({ Title }) => Title).reverse(), expected);
   const { data } = await events.nextWhere(({ event, data }) => event === 'tidings:counts' && data.Unread === LIMIT);
   deepEqual(data, { Unread: LIMIT, Unseen: LIMIT, Total: LIMIT });

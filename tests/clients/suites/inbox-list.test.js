@@ -124,7 +124,10 @@ test('the newest is first, also of many that were sent at once', async () => {
   const list = await visitor.list();
   equal(list.length, 50);
   const ids = list.map(({ MessageId }) => MessageId);
-  deepEqual(ids, [...ids].sort((a, b) => b - a));
+  deepEqual(
+    ids,
+    [...ids].sort((a, b) => b - a),
+  );
 });
 
 test('one notification is as it stands in the list', async () => {

@@ -1,5 +1,5 @@
-// How a page finds the server, and how a sid becomes a login: the config call, `LoginAuthToken`, and the operator's check
-// in all the ways in which it can go.
+// How a page finds the server, and how a sid becomes a login: the config call, `LoginAuthToken`, and the operator's
+// check in all the ways in which it can go.
 
 import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
@@ -198,7 +198,17 @@ describe('login service unavailable', () => {
     });
   }
 
-  for (const text of ['<html>', '', '{"user_id":', '[]', '"123"', '{}', '{"user_id":null}', '{"user_id":{}}', '{"user_id":""}']) {
+  for (const text of [
+    '<html>',
+    '',
+    '{"user_id":',
+    '[]',
+    '"123"',
+    '{}',
+    '{"user_id":null}',
+    '{"user_id":{}}',
+    '{"user_id":""}',
+  ]) {
     test(`where the operator says 200 and ${text || 'nothing'}`, async () => {
       const visitor = inbox.stranger();
       operator.says(visitor.sid, text);

@@ -30,7 +30,10 @@ describe('a notification is read after', () => {
   for (const [what, [make, contentType]] of Object.entries(bodies)) {
     test(what, async () => {
       const visitor = await inbox.visitor();
-      const [kept, item] = [await inbox.notified(visitor, { title: 'a' }), await inbox.notified(visitor, { title: 'b' })];
+      const [kept, item] = [
+        await inbox.notified(visitor, { title: 'a' }),
+        await inbox.notified(visitor, { title: 'b' }),
+      ];
       deepEqual(await visitor.markWith(make(item.MessageId), contentType), DONE);
       deepEqual(await visitor.list(), [{ ...item, IsRead: true }, kept]);
     });
@@ -43,8 +46,21 @@ test('without a content type none is sent', async () => {
 });
 
 describe('MessageId is missing in', () => {
-  const bodies = ['', '{}', 'no JSON', '{"MessageId":', '{"MessageId":null}', '{"MessageId":[1]}', '{"MessageId":""}', '[5001]',
-    '5001', 'null', 'MessageId=', 'Message=1', '\0'];
+  const bodies = [
+    '',
+    '{}',
+    'no JSON',
+    '{"MessageId":',
+    '{"MessageId":null}',
+    '{"MessageId":[1]}',
+    '{"MessageId":""}',
+    '[5001]',
+    '5001',
+    'null',
+    'MessageId=',
+    'Message=1',
+    '\0',
+  ];
   for (const body of bodies) {
     test(JSON.stringify(body), async () => {
       const visitor = await inbox.visitor();
@@ -61,14 +77,18 @@ test('marking again succeeds, and is no news to anybody', async () => {
   deepEqual(await visitor.mark(MessageId), DONE);
   await inbox.notify(visitor, { title: 'marker' });
   const seen = await eventsUpTo(events, ({ event }) => event === 'inbox');
-  deepEqual(seen.map(({ event }) => event), ['inbox']);
+  deepEqual(
+    seen.map(({ event }) => event),
+    ['inbox'],
+  );
 });
 
 test('unknown, deleted, and malformed ids are answered alike', async () => {
   const visitor = await inbox.visitor();
   const { MessageId } = await inbox.notified(visitor, { title: 'gone' });
   await visitor.remove(MessageId);
-  for (const id of [MessageId, 1, 0, -1, Number.MAX_SAFE_INTEGER]) deepEqual(await visitor.mark(id), NOT_FOUND, String(id));
+  for (const id of [MessageId, 1, 0, -1, Number.MAX_SAFE_INTEGER])
+    deepEqual(await visitor.mark(id), NOT_FOUND, String(id));
 });
 
 test('a burst of marks, one for each notification, is carried out', async () => {
@@ -76,8 +96,14 @@ test('a burst of marks, one for each notification, is carried out', async () => 
   await Promise.all(Array.from({ length: 50 }, (_, n) => inbox.notify(visitor, { title: `t ${n}` })));
   const list = await visitor.list();
   const answers = await Promise.all(list.map(({ MessageId }) => visitor.mark(MessageId)));
-  deepEqual(answers, list.map(() => DONE));
-  deepEqual(await visitor.list(), list.map((item) => ({ ...item, IsRead: true })));
+  deepEqual(
+    answers,
+    list.map(() => DONE),
+  );
+  deepEqual(
+    await visitor.list(),
+    list.map((item) => ({ ...item, IsRead: true })),
+  );
 });
 
 test('at most the marked one changes when a mark fails', async () => {

@@ -1,5 +1,5 @@
-// The CRM's front-end page of examples/crm in Chromium, from another origin, with jQuery 3.4 and pusher-js 5.0 as npm has
-// them in place of the CDNs.
+// The CRM's front-end page of examples/crm in Chromium, from another origin, with jQuery 3.4 and pusher-js 5.0 as npm
+// has them in place of the CDNs.
 
 import { deepEqual, equal, match, notEqual } from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -53,7 +53,8 @@ test('the versions are those that the page names', async () => {
 
 test('login, list, all three events, mark and delete', async () => {
   const visitor = inbox.stranger();
-  for (const title of ['first away', 'second away']) await inbox.notify(visitor, { title, preview_text: `${title}, in short` });
+  for (const title of ['first away', 'second away'])
+    await inbox.notify(visitor, { title, preview_text: `${title}, in short` });
   const page = await open(visitor);
   notEqual(new URL(page.page.url()).origin, inbox.server.url, 'the page must be of another origin');
   await page.shows('#state', 'connected');
@@ -84,7 +85,10 @@ test('login, list, all three events, mark and delete', async () => {
 
   await visitor.login();
   const list = await visitor.list();
-  deepEqual(list.map(({ Title, IsRead }) => [Title, IsRead]), titles.map((title) => [title, title === 'first away']));
+  deepEqual(
+    list.map(({ Title, IsRead }) => [Title, IsRead]),
+    titles.map((title) => [title, title === 'first away']),
+  );
   deepEqual(page.uncaught, []);
   await page.close();
 });

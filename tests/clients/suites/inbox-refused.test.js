@@ -26,7 +26,10 @@ async function untouched({ visitor, item, events }) {
   deepEqual(await visitor.list(), [item]);
   await inbox.notify(visitor, { title: 'marker' });
   const seen = await eventsUpTo(events, isNews);
-  deepEqual(seen.map(({ data }) => data.Title), ['marker']);
+  deepEqual(
+    seen.map(({ data }) => data.Title),
+    ['marker'],
+  );
 }
 
 describe('without a login', () => {
@@ -55,7 +58,10 @@ describe('without a login', () => {
 
   test('a sid that the operator does not accept, or cannot check', async () => {
     const whole = await owner();
-    for (const make of [(sid) => inbox.operators.acorn.status(sid, 401), (sid) => inbox.operators.acorn.fail(sid, 'drop')]) {
+    for (const make of [
+      (sid) => inbox.operators.acorn.status(sid, 401),
+      (sid) => inbox.operators.acorn.fail(sid, 'drop'),
+    ]) {
       const nobody = inbox.stranger();
       nobody.token = nobody.sid;
       make(nobody.sid);
@@ -127,7 +133,7 @@ test("another brand's key sends nothing", async () => {
   deepEqual(await (await inbox.visitor({ brand: 'birch', person })).list(), []);
 });
 
-test('a login token, a sid and an app\'s secret are no api keys', async () => {
+test("a login token, a sid and an app's secret are no api keys", async () => {
   const visitor = await inbox.visitor();
   for (const key of [visitor.token, visitor.sid, 'secret-of-main']) {
     equal((await new Sender(server, key).single(activity({ person: visitor.person, title: 'forged' }))).status, 401);

@@ -63,11 +63,17 @@ for (const level of ['info', 'trace']) {
       ];
       const bytes = await new Storage(server).bytes();
       ok(bytes.includes(visitor.person), 'the database is not where it was looked for');
-      deepEqual(secrets.filter((secret) => bytes.includes(secret)), []);
+      deepEqual(
+        secrets.filter((secret) => bytes.includes(secret)),
+        [],
+      );
       // What it still had to say it has said when it has ended.
       await server.quit();
       ok(server.log.length > 3);
-      deepEqual(server.log.filter((line) => secrets.some((secret) => line.includes(secret))), []);
+      deepEqual(
+        server.log.filter((line) => secrets.some((secret) => line.includes(secret))),
+        [],
+      );
       await server.restart();
       equal((await visitor.listAnswer()).Success, true);
     });

@@ -52,7 +52,11 @@ describe('what the notification says is read from', () => {
     test(`${keys.join(', ')}: ${field}`, async () => {
       for (const key of keys) {
         const visitor = await inbox.visitor();
-        await inbox.notify(visitor, { title: 'always', ...(field === 'Title' ? { title: undefined } : {}), [key]: link });
+        await inbox.notify(visitor, {
+          title: 'always',
+          ...(field === 'Title' ? { title: undefined } : {}),
+          [key]: link,
+        });
         const [item] = await visitor.list();
         equal(item[field], link, key);
       }
@@ -79,15 +83,27 @@ describe('what the notification says is read from', () => {
   for (const nest of ['notification', 'message', 'content', 'Notification', 'MESSAGE']) {
     test(`an object ${nest}`, async () => {
       const visitor = await inbox.visitor();
-      await inbox.notify(visitor, { [nest]: { Subject: 'within', text: 'deep', DisplayType: 'silent', data: { a: 1 } } });
+      await inbox.notify(visitor, {
+        [nest]: { Subject: 'within', text: 'deep', DisplayType: 'silent', data: { a: 1 } },
+      });
       const [{ Title, Message, DisplayType, Data }] = await visitor.list();
-      deepEqual({ Title, Message, DisplayType, Data }, { Title: 'within', Message: 'deep', DisplayType: 'silent', Data: { a: 1 } });
+      deepEqual(
+        { Title, Message, DisplayType, Data },
+        { Title: 'within', Message: 'deep', DisplayType: 'silent', Data: { a: 1 } },
+      );
     });
   }
 
   test('the first of several that match', async () => {
     const visitor = await inbox.visitor();
-    const content = { text: 'text', body: 'body', content: 'content', message: 'message', subject: 'subject', title: 'title' };
+    const content = {
+      text: 'text',
+      body: 'body',
+      content: 'content',
+      message: 'message',
+      subject: 'subject',
+      title: 'title',
+    };
     await inbox.notify(visitor, content);
     const [{ Title, Message }] = await visitor.list();
     deepEqual({ Title, Message }, { Title: 'title', Message: 'message' });
@@ -127,7 +143,7 @@ describe('an id of activity', () => {
     });
   }
 
-  test('is each brand\'s own', async () => {
+  test("is each brand's own", async () => {
     const [here, there] = [await inbox.visitor(), await inbox.visitor({ brand: 'birch' })];
     const id = `shared-${newPerson()}`;
     const refs = [await inbox.notify(here, { id, title: 'a' }), await inbox.notify(there, { id, title: 'b' })];
@@ -158,7 +174,20 @@ describe('refused for good', () => {
     test(`${what}: 401`, async () => failed(await new Sender(server, apiKey).post('/channels/site/single', text), 401));
   }
 
-  for (const body of ['', '{', 'activity=1', '[]', 'null', '"a"', '5', `[${text}]`, '\0', '{"activity":5}', '{}', '{"activity":{}}']) {
+  for (const body of [
+    '',
+    '{',
+    'activity=1',
+    '[]',
+    'null',
+    '"a"',
+    '5',
+    `[${text}]`,
+    '\0',
+    '{"activity":5}',
+    '{}',
+    '{"activity":{}}',
+  ]) {
     // What can be read but is not what it should be may count as a bad field.
     const status = ['', '{', 'activity=1', '\0'].includes(body) ? 400 : [400, 422];
     test(`${JSON.stringify(body.slice(0, 20))}: ${status}`, async () => {
@@ -184,7 +213,13 @@ describe('refused for good', () => {
   });
 
   test('no content: 422', async () => {
-    for (const content of [{}, { enconding: 'x' }, { notification: {} }, { title: '', message: '' }, { data: { a: 1 } }]) {
+    for (const content of [
+      {},
+      { enconding: 'x' },
+      { notification: {} },
+      { title: '', message: '' },
+      { data: { a: 1 } },
+    ]) {
       const answer = await sender.single(activity({ person, ...content }));
       failed(answer, 422);
       equal(answer.body.error, 'no content', JSON.stringify(content));
@@ -258,7 +293,10 @@ test('the same id again: same answer, one notification, one event', async () => 
   equal(await sender.send({ ...item, title: 'once, changed' }), first);
   await inbox.notify(visitor, { title: 'marker' });
   const seen = await eventsUpTo(events, (entry) => isNews(entry) && entry.data.Title === 'marker');
-  deepEqual(seen.filter(isNews).map(({ data }) => data.Title), ['once', 'marker']);
+  deepEqual(
+    seen.filter(isNews).map(({ data }) => data.Title),
+    ['once', 'marker'],
+  );
   deepEqual(await visitor.titles(), ['marker', 'once']);
 });
 
@@ -276,7 +314,10 @@ test('a hundred at once of the same id: same answer, one notification, one event
   deepEqual([...refs], [await sender.send(item)]);
   await inbox.notify(visitor, { title: 'marker' });
   const seen = await eventsUpTo(events, (entry) => isNews(entry) && entry.data.Title === 'marker');
-  deepEqual(seen.filter(isNews).map(({ data }) => data.Title), ['raced for', 'marker']);
+  deepEqual(
+    seen.filter(isNews).map(({ data }) => data.Title),
+    ['raced for', 'marker'],
+  );
   const counts = await events.nextWhere(({ event }) => event === 'tidings:counts');
   deepEqual(counts.data, { Unread: 2, Unseen: 2, Total: 2 });
   deepEqual(await visitor.titles(), ['marker', 'raced for']);
@@ -339,7 +380,10 @@ describe('our own trouble is 503, never 4xx', () => {
     const mark = await visitor.ask('POST', '/Notifications/MarkNotificationAsRead', { body });
     ok([500, 503].includes(mark.status), mark.text);
     deepEqual(mark.body, { Data: null, Success: false, Errors: mark.body.Errors });
-    deepEqual(mark.body.Errors.map((error) => typeof error), ['string']);
+    deepEqual(
+      mark.body.Errors.map((error) => typeof error),
+      ['string'],
+    );
     equal(mark.headers.get('access-control-allow-origin'), '*');
     for (const answer of await answers) comeAgain(answer);
     const took = performance.now() - begin;
