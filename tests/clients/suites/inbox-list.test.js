@@ -78,7 +78,7 @@ test('what a notification does not have is an empty text, an empty object, or nu
   });
 });
 
-describe('unread-only and inbox-only', async () => {
+describe('unread-only and inbox-only', () => {
   const contents = [
     { title: 'inbox read', event: 'inbox' },
     { title: 'message read', event: 'message' },
