@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::{announcements, report};
@@ -167,24 +167,24 @@ struct Thread {
 
 impl Thread {
     fn run(mut self, jobs: &mpsc::Receiver<Box<dyn Job>>) {
-        self.commit(Vec::new(), true);
+        self.commit(Vec::new(), jobs, true);
         loop {
             match jobs.recv_timeout(IDLE) {
                 Ok(job) => {
                     let mut group = vec![job];
                     group.extend(jobs.try_iter().take(GROUP - 1));
-                    self.commit(group, false);
+                    self.commit(group, jobs, false);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     if self.has_news() {
-                        self.commit(Vec::new(), false);
+                        self.commit(Vec::new(), jobs, false);
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
         if self.has_news() {
-            self.commit(Vec::new(), false);
+            self.commit(Vec::new(), jobs, false);
         }
     }
 
@@ -196,7 +196,7 @@ impl Thread {
         changed || teller.told.load(Ordering::Acquire) > self.deleted_seq
     }
 
-    fn commit(&mut self, mut group: Vec<Box<dyn Job>>, at_start: bool) {
+    fn commit(&mut self, mut group: Vec<Box<dyn Job>>, jobs: &mpsc::Receiver<Box<dyn Job>>, at_start: bool) {
         let committed = self.transact(&mut group, at_start);
         match committed {
             Ok(announcements) => {
@@ -212,6 +212,10 @@ impl Thread {
                 }
             }
             Err(error) => {
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) {
+                    // Whoever came meanwhile has waited long enough, and would wait as long again.
+                    group.extend(jobs.try_iter().take(QUEUE));
+                }
                 for job in group {
                     job.answer(Err(report(&self.path, copy(&error))));
                 }
