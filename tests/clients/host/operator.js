@@ -1,5 +1,6 @@
 // Stands in for an operator's login check: `POST /authenticate` with `{"sid": "…"}`, answered `{"user_id": 123}`.
 
+import { pause } from '../shared/recorder.js';
 import { body, listen } from './listen.js';
 
 /** How a check can go, besides the answers that `Operator.status` and `Operator.says` make. */
@@ -9,6 +10,11 @@ const manners = {
   dropMidway(response) {
     response.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': '100' });
     response.write('{"user_id":', () => response.destroy());
+  },
+  endless(response) {
+    response.writeHead(200, { 'Content-Type': 'application/json' });
+    const more = () => response.writable && response.write(' '.repeat(65_536), more);
+    more();
   },
 };
 
@@ -43,7 +49,15 @@ export class Operator {
     this.#answer(sid, (response) => response.writeHead(status, headers).end('{"user_id":"nobody"}'));
   }
 
-  /** Has checks of `sid` `hang`, `drop` or `dropMidway`. */
+  /** Answers `sid` well, but only after a while. */
+  acceptSlowly(sid, userId, milliseconds) {
+    this.#answer(sid, async (response) => {
+      await pause(milliseconds);
+      response.end(JSON.stringify({ user_id: userId }));
+    });
+  }
+
+  /** Has checks of `sid` `hang`, `drop`, `dropMidway` or be answered by something `endless`. */
   fail(sid, manner) {
     this.#answer(sid, manners[manner]);
   }
@@ -73,6 +87,6 @@ export class Operator {
     this.requests.push({ method, path, headers, body: text });
     const manner = this.#manners.get(JSON.parse(text).sid);
     if (manner === undefined) return response.writeHead(401).end();
-    manner(response);
+    await manner(response);
   }
 }

@@ -104,6 +104,12 @@ test('a number and a text of the same digits are the same person, on every login
   notEqual((await inbox.visitor()).userId, first.userId);
 });
 
+test('an operator that takes a second is waited for', async () => {
+  const visitor = inbox.stranger();
+  operator.acceptSlowly(visitor.sid, visitor.person, 1_000);
+  await visitor.login();
+});
+
 test('a number too large for a double is kept to its last digit', async () => {
   const [one, other] = [inbox.stranger(), inbox.stranger()];
   operator.says(one.sid, '{"user_id":9007199254740992}');
@@ -190,7 +196,7 @@ describe('login service unavailable', () => {
     });
   }
 
-  for (const manner of ['drop', 'dropMidway']) {
+  for (const manner of ['drop', 'dropMidway', 'endless']) {
     test(`where the operator does ${manner}`, async () => {
       const visitor = inbox.stranger();
       operator.fail(visitor.sid, manner);
