@@ -368,7 +368,7 @@ fn value(query: &str, name: &str) -> Option<String> {
 
 /// Whether a text may stand as a function's name before an answer.
 fn is_callback(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_$.[]".contains(&byte);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_$.[]'".contains(&byte);
     (1..=128).contains(&name.len()) && name.bytes().all(fits)
 }
 
@@ -438,10 +438,10 @@ mod tests {
 
     #[test]
     fn cuts_the_token_where_jsonp_appends_its_own() {
-        let query = "authToken=tk_a%2Bb?callback=Pusher.auth_callbacks%5B1%5D&socket_id=1.2";
+        let query = "authToken=tk_a%2Bb?callback=Pusher.auth_callbacks%5B'1'%5D&socket_id=1.2";
         assert_eq!(raw_value(query, "authToken"), Some("tk_a%2Bb"));
-        assert_eq!(value(query, "callback").as_deref(), Some("Pusher.auth_callbacks[1]"));
-        assert!(is_callback("Pusher.auth_callbacks[1]"));
+        assert_eq!(value(query, "callback").as_deref(), Some("Pusher.auth_callbacks['1']"));
+        assert!(is_callback("Pusher.auth_callbacks['1']"));
         for bad in ["", "alert(1)//", "a;b", "a b"] {
             assert!(!is_callback(bad), "{bad}");
         }

@@ -111,20 +111,24 @@ impl Inbox {
         let mut taken = Vec::new();
         let mut seen = HashSet::new();
         for body in &items {
-            let Some((id, key)) = activity(body).and_then(|activity| named(activity.get("id")?)) else {
+            let named = activity(body).and_then(|activity| {
+                let (id, key) = named(activity.get("id")?)?;
+                Some((id, (activity.get("brand_id"), key)))
+            });
+            let Some((id, key)) = named else {
                 tracing::warn!("an item of a batch has no id to be named by; its sender will repeat it");
                 continue;
             };
+            // The first of several with one id speaks for all.
+            if !seen.insert(key) {
+                continue;
+            }
             if taken.len() == BATCH_MAX {
                 report.fatal.push(json!({"id": id, "error": format!("more than {BATCH_MAX} items")}));
                 continue;
             }
             match self.item(call, scope, body).await {
-                Ok(item) => {
-                    if seen.insert((item.new.recipient.brand(), key)) {
-                        taken.push(item);
-                    }
-                }
+                Ok(item) => taken.push(item),
                 Err(refusal) => report.refused(&id, &refusal),
             }
         }

@@ -145,6 +145,14 @@ test('the same id twice in a batch is one notification, listed once', async () =
   deepEqual(await visitor.titles(), ['marker', 'between', 'twice']);
 });
 
+test('the same id twice in a batch is what it was the first time, whatever is wrong with it the second', async () => {
+  const { person } = await inbox.visitor();
+  const [good, bad] = [activity({ person, title: 'good' }), activity({ person })];
+  const items = [good, { activity: good.activity }, bad, { ...bad, title: 'too late' }, { ...bad, display_type: 'loud' }];
+  const { successful, failed, fatal } = await sender.sendBatch(items);
+  deepEqual([ids(successful), ids(failed), fatal], [[good.activity.id], [bad.activity.id], []]);
+});
+
 test('ids of many digits come back to the last of them', async () => {
   const person = newPerson();
   const texts = ['9007199254740993', '9223372036854775807', '"9007199254740995"', '"żółć \\" 🛎️"'];
