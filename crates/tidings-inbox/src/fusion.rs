@@ -400,7 +400,10 @@ fn refused(refusal: &Refusal, nothing: Nothing) -> Reply {
             let reply = http::json(StatusCode::METHOD_NOT_ALLOWED, &body("method not allowed"));
             return http::use_method(reply, allowed);
         }
-        Refusal::Store(error) => return unavailable(error, &body("internal error")),
+        Refusal::Store(error) => {
+            let body = json!({"Data": null, "Success": false, "Errors": ["internal error"]});
+            return unavailable(error, &body);
+        }
     };
     tracing::info!(class, reason = error, "inbox call refused");
     http::json(StatusCode::OK, &body(error))

@@ -84,9 +84,15 @@ impl Inbox {
         let Some(door) = door(segments) else { return text(StatusCode::NOT_FOUND, "Not found\n") };
         let mount = prefix.and_then(|name| self.brands.by_name(&percent_decode(name)));
         let origin = parts.headers.get(ORIGIN).cloned();
+        // A preflight has no token: who may read is up to the brand that the path names, or the first.
+        let named = || match segments {
+            ["api", "v1", "config", name] | ["external", "pusher", name] => {
+                self.brands.by_name(&percent_decode(name))
+            }
+            _ => None,
+        };
+        let shown = mount.clone().or_else(named).or_else(|| self.brands.first());
         let (method, segments) = (parts.method.clone(), segments.iter().map(ToString::to_string).collect());
-        // What is shown to pages, whichever brand it turns out to be about.
-        let shown = mount.clone().or_else(|| self.brands.first());
         let reply = if prefix.is_some() && mount.is_none() {
             unknown_brand()
         } else {

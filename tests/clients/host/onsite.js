@@ -23,7 +23,7 @@ export function activity({ brand = 'acorn', person, id, ...content }) {
 }
 
 export class Sender {
-  /** `apiKey` undefined sends none. */
+  /** `apiKey` null sends none. */
   constructor(server, apiKey = brands.acorn.apiKey) {
     Object.assign(this, { server, apiKey });
   }
@@ -38,7 +38,7 @@ export class Sender {
 
   /** The text as it is; the answer as it came. */
   post(path, body, { headers = {} } = {}) {
-    const key = this.apiKey === undefined ? {} : { 'x-api-key': this.apiKey };
+    const key = this.apiKey === null ? {} : { 'x-api-key': this.apiKey };
     return call(`${this.server.url}${path}`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json', ...key, ...headers },

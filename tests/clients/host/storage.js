@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { within } from '../shared/recorder.js';
 import { python } from './paths.js';
 
-/** A launcher for a server whose writes fail, instead of ending it, where `fill` has set a limit. */
+/** A launcher for a server whose writes fail, instead of ending it, while `Storage.whileFull` limits them. */
 export const WITHOUT_SIGXFSZ = ['bash', '-c', `trap '' XFSZ; exec "$@"`, 'bash'];
 
 export class Storage {
@@ -18,18 +18,19 @@ export class Storage {
     this.file = join(server.directory, 'tidings-data/tidings.db');
   }
 
-  /** From now on a notification with this title cannot be stored. */
-  async refuse(title) {
+  /** While `run` runs, a notification with this title cannot be stored; gives what `run` gives. */
+  async whileRefusing(title, run) {
     await this.#execute(`CREATE TRIGGER refused BEFORE INSERT ON notifications WHEN NEW.title = '${title}'
       BEGIN SELECT RAISE(ABORT, 'refused by the test'); END`);
+    try {
+      return await run();
+    } finally {
+      await this.#execute('DROP TRIGGER refused');
+    }
   }
 
-  async refuseNoMore() {
-    await this.#execute('DROP TRIGGER refused');
-  }
-
-  /** Nobody else can write until the function that it gives is called. */
-  async lock() {
+  /** While `run` runs, nobody else can write. */
+  async whileLocked(run) {
     const script = `
 import sqlite3, sys
 database = sqlite3.connect(sys.argv[1], timeout=10, isolation_level=None)
@@ -38,21 +39,24 @@ print("locked", flush=True)
 sys.stdin.read()
 `;
     const child = spawn(python, ['-c', script, this.file], { stdio: ['pipe', 'pipe', 'inherit'] });
-    await within('the lock', once(createInterface({ input: child.stdout }), 'line'));
-    return async () => {
-      const exit = once(child, 'exit');
+    const exit = once(child, 'exit');
+    try {
+      await within('the lock', once(createInterface({ input: child.stdout }), 'line'));
+      return await run();
+    } finally {
       child.stdin.end();
       await exit;
-    };
+    }
   }
 
-  /** The server, started `WITHOUT_SIGXFSZ`, cannot write to any file, as on a full disk. */
-  async fill() {
+  /** While `run` runs, the server, started `WITHOUT_SIGXFSZ`, cannot write to any file, as on a full disk. */
+  async whileFull(run) {
     await this.#limit('0');
-  }
-
-  async fillNoMore() {
-    await this.#limit('hard');
+    try {
+      return await run();
+    } finally {
+      await this.#limit('hard');
+    }
   }
 
   /** All bytes of the database, also those that are only in its log yet. */

@@ -7,7 +7,6 @@ import { eventsUpTo, isNews } from '../host/fusion.js';
 import { Inbox, newPerson } from '../host/inbox.js';
 import { activity, Sender } from '../host/onsite.js';
 import { Storage, WITHOUT_SIGXFSZ } from '../host/storage.js';
-import { until } from '../shared/recorder.js';
 
 const inbox = await Inbox.open({ launcher: WITHOUT_SIGXFSZ });
 const { sender, server } = inbox;
@@ -44,8 +43,7 @@ test('good, bad and storage-failing items: each in its category, ids in their ow
     activity({ person, id: '700005', title: 'a', display_type: 'loud' }),
     activity({ person, id: 700_006, title: 'good 3', event: 'message' }),
   ];
-  await storage.refuse('cannot be stored');
-  const first = await sender.sendBatch(items);
+  const first = await storage.whileRefusing('cannot be stored', () => sender.sendBatch(items));
   deepEqual(ids(first.successful), [700_001, 'seven', 700_006]);
   deepEqual(ids(first.failed), [700_003, '700005']);
   deepEqual(ids(first.fatal), ['700002']);
@@ -57,7 +55,6 @@ test('good, bad and storage-failing items: each in its category, ids in their ow
   }
   deepEqual(await visitor.titles(), ['good 3', 'good 2', 'good 1']);
 
-  await storage.refuseNoMore();
   const second = await sender.sendBatch(items);
   deepEqual(ids(second.successful), [700_001, '700002', 'seven', 700_006]);
   deepEqual(second.fatal, []);
@@ -148,7 +145,13 @@ test('the same id twice in a batch is one notification, listed once', async () =
 test('the same id twice in a batch is what it was the first time, whatever is wrong with it the second', async () => {
   const { person } = await inbox.visitor();
   const [good, bad] = [activity({ person, title: 'good' }), activity({ person })];
-  const items = [good, { activity: good.activity }, bad, { ...bad, title: 'too late' }, { ...bad, display_type: 'loud' }];
+  const items = [
+    good,
+    { activity: good.activity },
+    bad,
+    { ...bad, title: 'too late' },
+    { ...bad, display_type: 'loud' },
+  ];
   const { successful, failed, fatal } = await sender.sendBatch(items);
   deepEqual([ids(successful), ids(failed), fatal], [[good.activity.id], [bad.activity.id], []]);
 });
@@ -192,7 +195,7 @@ describe('the whole batch comes again', () => {
 
   for (const [what, apiKey] of [
     ['a wrong key', 'api-key-of-nobody'],
-    ['no key', undefined],
+    ['no key', null],
   ]) {
     test(`${what}: 401`, async () => failed(await new Sender(server, apiKey).post('/channels/site/batch', text), 401));
   }
@@ -270,8 +273,7 @@ test('a crash in between and a full resend give no double, and lose nothing that
 test('a full disk: everything comes again, and then is there once', async () => {
   const visitor = await inbox.visitor();
   const items = [activity({ person: visitor.person, title: 'a' }), activity({ person: visitor.person, title: 'b' })];
-  await storage.fill();
-  const { status, body, text } = await sender.batch(items);
+  const { status, body, text } = await storage.whileFull(() => sender.batch(items));
   ok([200, 503].includes(status), text);
   if (status === 200) {
     deepEqual([body.successful, body.failed, ids(body.fatal)], [[], [], ids(items.map((item) => item.activity))]);
@@ -279,8 +281,7 @@ test('a full disk: everything comes again, and then is there once', async () => 
   } else {
     equal(typeof body.error, 'string');
   }
-  await storage.fillNoMore();
-  await until('the items to be accepted', async () => (await sender.batch(items)).body.successful?.length === 2);
+  equal((await sender.sendBatch(items)).successful.length, 2);
   deepEqual(await visitor.titles(), ['b', 'a']);
 });
 

@@ -124,6 +124,14 @@ describe('what the notification says is read from', () => {
     deepEqual({ Title, Message }, { Title: '', Message: 'only a body' });
   });
 
+  test('the brand of the key where none is named', async () => {
+    const visitor = await inbox.visitor({ brand: 'birch' });
+    const item = activity({ person: visitor.person, title: 'unnamed' });
+    delete item.activity.brand_id;
+    await new Sender(server, brands.birch.apiKey).send(item);
+    deepEqual(await visitor.titles(), ['unnamed']);
+  });
+
   test('HTML as it is', async () => {
     const visitor = await inbox.visitor();
     const message = '<script>alert(1)</script> &amp; <p onclick="x">"\u2028</p>';
@@ -167,7 +175,7 @@ describe('refused for good', () => {
   for (const [what, apiKey] of [
     ['a wrong key', 'api-key-of-nobody'],
     ['an empty key', ''],
-    ['no key', undefined],
+    ['no key', null],
     ['a key with more behind it', `${brands.acorn.apiKey}x`],
     ['a key with less', brands.acorn.apiKey.slice(0, -1)],
   ]) {
@@ -244,7 +252,6 @@ describe('refused for good', () => {
     ['no id', { id: undefined }],
     ['null as id', { id: null }],
     ['an object as id', { id: {} }],
-    ['no brand', { brand_id: undefined }],
     ['a text as brand', { brand_id: 'seven' }],
     ['no user', { user_id: undefined }],
     ['an empty user', { user_id: '' }],
@@ -358,9 +365,7 @@ describe('our own trouble is 503, never 4xx', () => {
 
   test('a notification that cannot be stored', async () => {
     const { visitor, events, item } = await start('cannot be stored');
-    await storage.refuse(item.title);
-    comeAgain(await sender.single(item));
-    await storage.refuseNoMore();
+    comeAgain(await storage.whileRefusing(item.title, () => sender.single(item)));
     await recovered(visitor, events, item);
   });
 
@@ -368,37 +373,34 @@ describe('our own trouble is 503, never 4xx', () => {
     const { visitor, events, item } = await start('locked out');
     const kept = await inbox.notified(visitor, { title: 'kept' });
     equal((await nextNews(events)).data.Title, 'kept');
-    const unlock = await storage.lock();
-    const begin = performance.now();
-    // More than any queue for writers should hold.
-    const items = [item, ...Array.from({ length: 299 }, () => activity({ person: newPerson(), title: 'queued' }))];
-    const answers = Promise.all(items.map((each) => sender.single(each)));
-    deepEqual(await visitor.list(), [kept]);
-    deepEqual((await visitor.one(kept.MessageId)).Data, kept);
-    ok(performance.now() - begin < ANSWER_MS / 3, 'reading waited for the lock');
     const body = JSON.stringify({ MessageId: kept.MessageId });
-    const mark = await visitor.ask('POST', '/Notifications/MarkNotificationAsRead', { body });
-    ok([500, 503].includes(mark.status), mark.text);
-    deepEqual(mark.body, { Data: null, Success: false, Errors: mark.body.Errors });
-    deepEqual(
-      mark.body.Errors.map((error) => typeof error),
-      ['string'],
-    );
-    equal(mark.headers.get('access-control-allow-origin'), '*');
-    for (const answer of await answers) comeAgain(answer);
-    const took = performance.now() - begin;
-    ok(took < ANSWER_MS, `it took ${took} ms`);
-    await unlock();
+    // Some wait for the lock, the others for those.
+    const items = [item, ...Array.from({ length: 299 }, () => activity({ person: newPerson(), title: 'queued' }))];
+    await storage.whileLocked(async () => {
+      const begin = performance.now();
+      const answers = Promise.all(items.map((each) => sender.single(each)));
+      deepEqual(await visitor.list(), [kept]);
+      deepEqual((await visitor.one(kept.MessageId)).Data, kept);
+      ok(performance.now() - begin < ANSWER_MS / 3, 'reading waited for the lock');
+      const mark = await visitor.ask('POST', '/Notifications/MarkNotificationAsRead', { body });
+      for (const answer of await answers) comeAgain(answer);
+      const took = performance.now() - begin;
+      ok(took < ANSWER_MS, `it took ${took} ms`);
+      equal(mark.status, 503, mark.text);
+      match(mark.headers.get('retry-after'), /^\d+$/);
+      equal(mark.headers.get('access-control-allow-origin'), '*');
+      deepEqual(mark.body, { Data: null, Success: false, Errors: ['internal error'] });
+    });
     await visitor.remove(kept.MessageId);
     await recovered(visitor, events, item);
   });
 
   test('a full disk', async () => {
     const { visitor, events, item } = await start('no room');
-    await storage.fill();
-    comeAgain(await sender.single(item));
-    deepEqual(await visitor.list(), []);
-    await storage.fillNoMore();
+    await storage.whileFull(async () => {
+      comeAgain(await sender.single(item));
+      deepEqual(await visitor.list(), []);
+    });
     await recovered(visitor, events, item);
   });
 });
