@@ -47,15 +47,12 @@ pub async fn tell(server: Arc<dyn Announce>, brands: Arc<Brands>, mut announceme
             next
         };
         let Some(announcement) = next else { return };
-        announcements.told(announcement.seq);
-        if announcement.is_left_over && !try_publish(&*server, &brands, &announcement) {
-            waiting.push(announcement);
-            continue;
-        }
         // What the user's pages have not been told yet comes first.
         waiting.retain(|left| left.owner != announcement.owner || !try_publish(&*server, &brands, left));
-        if !announcement.is_left_over {
-            try_publish(&*server, &brands, &announcement);
+        let is_told = try_publish(&*server, &brands, &announcement);
+        announcements.told(announcement.seq);
+        if announcement.is_left_over && !is_told {
+            waiting.push(announcement);
         }
         server.room().await;
     }

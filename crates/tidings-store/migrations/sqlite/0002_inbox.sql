@@ -56,6 +56,7 @@ CREATE TABLE logins (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX logins_by_sid ON logins (sid_hash, brand_id, expires_at);
 CREATE INDEX logins_by_end ON logins (expires_at);
+CREATE INDEX logins_by_user ON logins (user_id, expires_at);
 
 CREATE TABLE notifications (
     -- Sorts by time, see NotificationId.

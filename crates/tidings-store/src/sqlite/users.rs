@@ -8,6 +8,9 @@ use crate::{BrandId, NewLogin, Profile, SecretHash, StoreError, User, UserId, Us
 const COLUMNS: &str =
     "brand_id, id, external_id, first_name, last_name, email, phone, locale, is_test, created_at";
 
+/// The most logins of one user; the one that ends first makes room.
+const LOGINS_MAX: u32 = 100;
+
 impl SharedStore {
     /// Keeps a login, and the user if they are new.
     ///
@@ -28,6 +31,13 @@ impl SharedStore {
                      VALUES (?1, ?2, ?3, ?4, ?5)",
                 )?
                 .execute((login.token_hash, key.brand, key.user, login.sid_hash, login.expires_at))?;
+            connection
+                .prepare_cached(
+                    "DELETE FROM logins WHERE user_id = ?1 AND expires_at < (
+                         SELECT expires_at FROM logins WHERE user_id = ?1
+                         ORDER BY expires_at DESC LIMIT 1 OFFSET ?2)",
+                )?
+                .execute((key.user, LOGINS_MAX - 1))?;
             known(connection, key)
         })
         .await
