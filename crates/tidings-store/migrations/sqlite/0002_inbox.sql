@@ -59,8 +59,8 @@ CREATE INDEX logins_by_end ON logins (expires_at);
 CREATE INDEX logins_by_user ON logins (user_id, expires_at);
 
 CREATE TABLE notifications (
-    -- Sorts by time, see NotificationId.
-    id           INTEGER PRIMARY KEY,
+    -- Sorts by time, see NotificationId; none is given again after its row has gone.
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
     brand_id     INTEGER NOT NULL,
     user_id      INTEGER NOT NULL,
     event        TEXT NOT NULL CHECK (event IN ('message', 'shoutout', 'inbox')),
@@ -88,7 +88,7 @@ CREATE TABLE notifications (
     deleted_at   INTEGER
 ) STRICT;
 -- Everything that counts and cursors need, so that neither looks at a row it does not show.
-CREATE INDEX inbox ON notifications (user_id, id, archived_at, expires_at, read_at, seen_at)
+CREATE INDEX inbox ON notifications (brand_id, user_id, id, archived_at, expires_at, read_at, seen_at)
     WHERE deleted_at IS NULL;
 CREATE INDEX notifications_by_expiry ON notifications (expires_at)
     WHERE deleted_at IS NULL AND expires_at IS NOT NULL;

@@ -119,7 +119,7 @@ pub(super) fn add(work: &mut Work<'_>, new: NewNotification, now: Timestamp) -> 
         return Ok(Added::Known(id));
     }
     let owner = match recipient {
-        Recipient::User(key) => key,
+        Recipient::User(key) => users::expect(work.connection, key)?,
         Recipient::External { external_id, .. } => {
             users::find_or_add(work.connection, brand, &external_id, now)?
         }
@@ -199,18 +199,30 @@ fn insert(
 fn make_room(work: &mut Work<'_>, owner: UserKey, now: Timestamp) -> rusqlite::Result<()> {
     let kept: u32 = work
         .connection
-        .prepare_cached("SELECT count(*) FROM notifications WHERE user_id = ?1 AND deleted_at IS NULL")?
-        .query_row([owner.user], |row| row.get(0))?;
+        .prepare_cached(&format!(
+            "SELECT count(*) FROM notifications WHERE user_id = :user AND brand_id = :brand AND {THERE}"
+        ))?
+        .query_row(named_params! {":user": owner.user, ":brand": owner.brand, ":now": now}, |row| {
+            row.get(0)
+        })?;
     if kept < INBOX_MAX {
         return Ok(());
     }
     let ids: Vec<NotificationId> = work
         .connection
-        .prepare_cached(
-            "SELECT id FROM notifications WHERE user_id = ?1 AND deleted_at IS NULL
-             ORDER BY read_at IS NULL, id LIMIT ?2",
+        .prepare_cached(&format!(
+            "SELECT id FROM notifications WHERE user_id = :user AND brand_id = :brand AND {THERE}
+             ORDER BY read_at IS NULL, id LIMIT :surplus"
+        ))?
+        .query_map(
+            named_params! {
+                ":user": owner.user,
+                ":brand": owner.brand,
+                ":now": now,
+                ":surplus": kept + 1 - INBOX_MAX,
+            },
+            |row| row.get(0),
         )?
-        .query_map((owner.user, kept + 1 - INBOX_MAX), |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     bury(work, owner, ids, now)
 }
@@ -234,9 +246,9 @@ pub(super) fn counts(connection: &Connection, owner: UserKey, now: Timestamp) ->
     connection
         .prepare_cached(&format!(
             "SELECT count(*) - count(read_at), count(*) - count(seen_at), count(*) FROM notifications
-             WHERE user_id = :user AND archived_at IS NULL AND {THERE}"
+             WHERE user_id = :user AND brand_id = :brand AND archived_at IS NULL AND {THERE}"
         ))?
-        .query_row(named_params! {":user": owner.user, ":now": now}, |row| {
+        .query_row(named_params! {":user": owner.user, ":brand": owner.brand, ":now": now}, |row| {
             Ok(Counts { unread: row.get(0)?, unseen: row.get(1)?, total: row.get(2)? })
         })
 }
@@ -274,7 +286,7 @@ fn select<T>(
                  AND (:read IS NULL OR (read_at IS NOT NULL) = :read)
                  AND (:kind IS NULL OR event = :kind)
                  AND (:category IS NULL OR category = :category)
-                 AND (:tag IS NULL OR instr(tags, :tag) > 0)
+                 AND (:tag IS NULL OR EXISTS (SELECT 1 FROM json_each(tags) WHERE value = :tag))
                  AND (:before IS NULL OR id < :before)
              ORDER BY id DESC LIMIT :limit"
         ))?
@@ -287,8 +299,7 @@ fn select<T>(
                 ":read": filter.read,
                 ":kind": filter.kind.map(Kind::word),
                 ":category": filter.category,
-                // As it stands in the array: no tag has quotes in it.
-                ":tag": filter.tag.as_deref().map(|tag| format!("\"{tag}\"")),
+                ":tag": filter.tag,
                 ":before": filter.before,
                 ":limit": limit,
             },

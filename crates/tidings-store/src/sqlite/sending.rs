@@ -151,12 +151,16 @@ impl SharedStore {
         id: BroadcastId,
     ) -> Result<Option<Broadcast>, StoreError> {
         self.write(move |work| {
-            work.connection
+            let cancelled = work
+                .connection
                 .prepare_cached(
                     "UPDATE broadcasts SET state = 'cancelled'
                      WHERE id = ?1 AND brand_id = ?2 AND state IN ('scheduled', 'running')",
                 )?
                 .execute((id, brand))?;
+            if cancelled == 1 {
+                forget_list(work.connection, id)?;
+            }
             by_id(work.connection, brand, id)
         })
         .await
@@ -254,11 +258,15 @@ fn advance(
             ":last": users.last(),
         })?;
     if state == BroadcastState::Done {
-        work.connection
-            .prepare_cached("DELETE FROM broadcast_users WHERE broadcast_id = ?1")?
-            .execute([broadcast.id])?;
+        forget_list(work.connection, broadcast.id)?;
     }
     Ok(true)
+}
+
+/// Forgets who was listed: nobody else gets it.
+fn forget_list(connection: &Connection, id: BroadcastId) -> rusqlite::Result<()> {
+    connection.prepare_cached("DELETE FROM broadcast_users WHERE broadcast_id = ?1")?.execute([id])?;
+    Ok(())
 }
 
 fn next_users(connection: &Connection, broadcast: &Broadcast) -> rusqlite::Result<Vec<UserId>> {

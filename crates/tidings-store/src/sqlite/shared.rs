@@ -43,7 +43,7 @@ pub struct Announcements {
 #[derive(Debug)]
 struct Readers {
     free: Mutex<Vec<Connection>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl SharedStore {
@@ -70,7 +70,7 @@ impl SharedStore {
     fn open(data_dir: &Path, teller: Option<Teller>) -> Result<Self, StoreError> {
         let Store { path, connection } = Store::open(data_dir)?;
         let writer = Writer::start(path.clone(), connection, teller);
-        let readers = Readers { free: Mutex::default(), permits: Semaphore::new(READERS) };
+        let readers = Readers { free: Mutex::default(), permits: Arc::new(Semaphore::new(READERS)) };
         Ok(SharedStore { path: path.into(), writer, readers: Arc::new(readers) })
     }
 
@@ -89,9 +89,11 @@ impl SharedStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        let _permit = self.readers.permits.acquire().await.map_err(|_| StoreError::Stopped)?;
+        let permit = self.readers.permits.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let (path, readers) = (self.path.clone(), self.readers.clone());
         let read = move || {
+            // Kept to the end, also when nobody waits for the answer any more.
+            let _permit = permit;
             let free = readers.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = match free {
                 Some(connection) => connection,

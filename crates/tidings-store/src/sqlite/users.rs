@@ -178,9 +178,13 @@ impl SharedStore {
             let connection = work.connection;
             let Some(key) = find(connection, brand, &external_id)? else { return Ok(false) };
             forget_tags(connection, key)?;
-            for sql in [
+            connection
                 // Tombstones say nothing, and are found by age.
-                "DELETE FROM notifications WHERE user_id = ?1 AND deleted_at IS NULL",
+                .prepare_cached(
+                    "DELETE FROM notifications WHERE brand_id = ?1 AND user_id = ?2 AND deleted_at IS NULL",
+                )?
+                .execute((key.brand, key.user))?;
+            for sql in [
                 "DELETE FROM logins WHERE user_id = ?1",
                 "DELETE FROM broadcast_users WHERE user_id = ?1",
                 "DELETE FROM users WHERE id = ?1",
@@ -216,6 +220,13 @@ fn find(connection: &Connection, brand: BrandId, external_id: &str) -> rusqlite:
         .prepare_cached("SELECT id FROM users WHERE brand_id = ?1 AND external_id = ?2")?
         .query_row((brand, external_id), |row| Ok(UserKey { brand, user: row.get(0)? }))
         .optional()
+}
+
+/// The same key, if there is such a user; it is an error if there is none.
+pub(super) fn expect(connection: &Connection, key: UserKey) -> rusqlite::Result<UserKey> {
+    connection
+        .prepare_cached("SELECT 1 FROM users WHERE id = ?1 AND brand_id = ?2")?
+        .query_row((key.user, key.brand), |_| Ok(key))
 }
 
 /// The user of this number, if it is this brand's.

@@ -70,6 +70,7 @@ impl Writer {
             path: path.clone(),
             connection,
             teller,
+            has_begun: false,
             seen_seq: 0,
             deleted_seq: 0,
             data_version: None,
@@ -157,6 +158,8 @@ struct Thread {
     path: Arc<Path>,
     connection: Connection,
     teller: Option<Teller>,
+    /// Whether it has committed before; what was announced until then is left over.
+    has_begun: bool,
     /// The last announcement that this thread knows of.
     seen_seq: i64,
     /// The last that has been told and deleted.
@@ -167,24 +170,24 @@ struct Thread {
 
 impl Thread {
     fn run(mut self, jobs: &mpsc::Receiver<Box<dyn Job>>) {
-        self.commit(Vec::new(), jobs, true);
+        self.commit(Vec::new(), jobs);
         loop {
             match jobs.recv_timeout(IDLE) {
                 Ok(job) => {
                     let mut group = vec![job];
                     group.extend(jobs.try_iter().take(GROUP - 1));
-                    self.commit(group, jobs, false);
+                    self.commit(group, jobs);
                 }
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     if self.has_news() {
-                        self.commit(Vec::new(), jobs, false);
+                        self.commit(Vec::new(), jobs);
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
         if self.has_news() {
-            self.commit(Vec::new(), jobs, false);
+            self.commit(Vec::new(), jobs);
         }
     }
 
@@ -196,8 +199,8 @@ impl Thread {
         changed || teller.told.load(Ordering::Acquire) > self.deleted_seq
     }
 
-    fn commit(&mut self, mut group: Vec<Box<dyn Job>>, jobs: &mpsc::Receiver<Box<dyn Job>>, at_start: bool) {
-        let committed = self.transact(&mut group, at_start);
+    fn commit(&mut self, mut group: Vec<Box<dyn Job>>, jobs: &mpsc::Receiver<Box<dyn Job>>) {
+        let committed = self.transact(&mut group);
         match committed {
             Ok(announcements) => {
                 if let Some(teller) = &self.teller {
@@ -223,14 +226,10 @@ impl Thread {
         }
     }
 
-    fn transact(
-        &mut self,
-        group: &mut [Box<dyn Job>],
-        at_start: bool,
-    ) -> rusqlite::Result<Vec<Announcement>> {
+    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<Vec<Announcement>> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let last_id = transaction
-            .prepare_cached("SELECT coalesce(max(id), 0) FROM notifications")?
+            .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'notifications'")?
             .query_row([], |row| row.get(0))?;
         let mut work = Work { connection: &transaction, last_id, announcements: Vec::new() };
         let mut deleted = self.deleted_seq;
@@ -240,7 +239,7 @@ impl Thread {
                 announcements::forget(&transaction, told)?;
                 deleted = told;
             }
-            work.announcements = announcements::after(&transaction, self.seen_seq, at_start)?;
+            work.announcements = announcements::after(&transaction, self.seen_seq, !self.has_begun)?;
         }
         for job in group {
             job.run(&mut work);
@@ -248,6 +247,7 @@ impl Thread {
         let announcements = work.announcements;
         transaction.commit()?;
         self.deleted_seq = deleted;
+        self.has_begun = true;
         Ok(announcements)
     }
 }
