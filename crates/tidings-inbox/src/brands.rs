@@ -2,11 +2,17 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use sha2::{Digest as _, Sha256};
-use tidings_store::{Brand, BrandId, KeyScope, SecretHash, StoredKey, time::Timestamp};
+use tidings_store::{Brand, BrandId, BrandsAndKeys, KeyScope, SecretHash, StoredKey, time::Timestamp};
+
+/// What pages are told as the `cluster` where nothing else is said.
+pub const DEFAULT_REGION: &str = "eu";
 
 /// The hash under which a secret is looked up: nothing that is compared depends on the secret itself.
 #[must_use]
@@ -23,12 +29,33 @@ pub fn new_key(random: [u8; 32], scope: KeyScope, now: Timestamp) -> (String, St
     (key, stored)
 }
 
-/// All brands, by id and by name, and all keys. They are replaced as a whole.
+/// The configured brands, and those of the store that do not claim the id or name of one of them.
+#[must_use]
+pub fn merge(configured: &[Brand], stored: Vec<Brand>) -> Vec<Brand> {
+    let is_hidden =
+        |brand: &Brand| configured.iter().any(|other| other.id == brand.id || other.name == brand.name);
+    let kept = stored.into_iter().filter(|brand| !is_hidden(brand));
+    configured.iter().cloned().chain(kept).collect()
+}
+
+/// All brands, by id and by name, and all keys: those of the configuration, which stay, and those of the store, which
+/// are replaced as a whole.
 #[derive(Debug, Default)]
-pub struct Brands(RwLock<Index>);
+pub struct Brands {
+    configured: Vec<Brand>,
+    configured_keys: Vec<(SecretHash, KeyScope)>,
+    readings: AtomicU64,
+    index: RwLock<Index>,
+}
+
+/// Stands for a reading of the store: of two that go on at a time, the one that began later is newer.
+#[derive(Debug)]
+pub struct Reading(u64);
 
 #[derive(Debug, Default)]
 struct Index {
+    /// The reading that it is made of.
+    reading: u64,
     by_id: HashMap<BrandId, Arc<Brand>>,
     by_name: HashMap<String, Arc<Brand>>,
     default: Option<Arc<Brand>>,
@@ -36,15 +63,46 @@ struct Index {
 }
 
 impl Brands {
-    /// Takes these brands and keys and no others. Where a path names no brand, the first is meant.
-    pub fn replace(&self, brands: Vec<Brand>, keys: impl IntoIterator<Item = (SecretHash, KeyScope)>) {
-        let mut index = Index { keys: keys.into_iter().collect(), ..Index::default() };
-        for brand in brands.into_iter().map(Arc::new) {
+    /// What the configuration has. Nothing is in operation before the store has been read.
+    #[must_use]
+    pub fn new(configured: Vec<Brand>, keys: Vec<(SecretHash, KeyScope)>) -> Self {
+        Brands { configured, configured_keys: keys, ..Brands::default() }
+    }
+
+    /// To be called before the store is read for [`take`](Self::take).
+    #[must_use]
+    pub fn begin_reading(&self) -> Reading {
+        Reading(self.readings.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Takes what was read of the store beside what is configured, unless what was read later has been taken. Where a
+    /// path names no brand, the first is meant.
+    pub fn take(&self, reading: Reading, stored: BrandsAndKeys) {
+        let (stored, stored_keys) = stored;
+        let stored_keys = stored_keys.into_iter().map(|key| (key.hash, key.scope));
+        let keys = stored_keys.chain(self.configured_keys.iter().copied()).collect();
+        let mut index = Index { reading: reading.0, keys, ..Index::default() };
+        for brand in merge(&self.configured, stored).into_iter().map(Arc::new) {
             index.default.get_or_insert_with(|| brand.clone());
             index.by_name.insert(brand.name.clone(), brand.clone());
             index.by_id.insert(brand.id, brand);
         }
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = index;
+        let mut current = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        if current.reading < index.reading {
+            *current = index;
+        }
+    }
+
+    /// Whether the brand stands in the configuration, where it alone can be changed.
+    pub(crate) fn is_configured(&self, id: BrandId) -> bool {
+        self.configured.iter().any(|brand| brand.id == id)
+    }
+
+    /// All brands, by id.
+    pub(crate) fn all(&self) -> Vec<Arc<Brand>> {
+        let mut all: Vec<_> = self.read(|index| index.by_id.values().cloned().collect());
+        all.sort_unstable_by_key(|brand| brand.id);
+        all
     }
 
     pub(crate) fn by_id(&self, id: BrandId) -> Option<Arc<Brand>> {
@@ -66,6 +124,46 @@ impl Brands {
     }
 
     fn read<T>(&self, read: impl FnOnce(&Index) -> T) -> T {
-        read(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        read(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidings_store::settings::Origins;
+
+    use super::*;
+
+    fn brand(id: i64, name: &str, region: &str) -> Brand {
+        Brand {
+            id: BrandId::new(id).expect("id"),
+            name: name.to_owned(),
+            app_id: "1".to_owned(),
+            region: region.to_owned(),
+            sid_url: None,
+            test_sid: false,
+            allowed_origins: Origins::default(),
+        }
+    }
+
+    #[test]
+    fn the_configuration_hides_brands_of_the_store() {
+        let brands = Brands::new(vec![brand(7, "acorn", "configured")], Vec::new());
+        let stored = [brand(7, "oak", "stored"), brand(8, "acorn", "stored"), brand(3, "birch", "stored")];
+        brands.take(brands.begin_reading(), (stored.to_vec(), Vec::new()));
+        let all: Vec<i64> = brands.all().iter().map(|brand| brand.id.get()).collect();
+        assert_eq!(all, [3, 7]);
+        assert_eq!(brands.first().expect("a brand").region, "configured");
+        assert!(brands.is_configured(BrandId::new(7).expect("id")));
+        assert!(!brands.is_configured(BrandId::new(3).expect("id")));
+    }
+
+    #[test]
+    fn what_was_read_later_stays() {
+        let brands = Brands::default();
+        let (earlier, later) = (brands.begin_reading(), brands.begin_reading());
+        brands.take(later, (vec![brand(1, "new", "")], Vec::new()));
+        brands.take(earlier, (vec![brand(2, "old", "")], Vec::new()));
+        assert!(brands.by_name("new").is_some() && brands.by_name("old").is_none());
     }
 }

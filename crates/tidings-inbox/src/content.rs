@@ -13,9 +13,9 @@ const TITLE_MAX_CHARS: usize = 255;
 const BODY_MAX: usize = 64 * 1024;
 const PREVIEW_MAX: usize = 4 * 1024;
 const LINK_MAX: usize = 2 * 1024;
-const LABEL_MAX: usize = 255;
+const LABEL_MAX_CHARS: usize = 255;
 const DATA_MAX: usize = 16 * 1024;
-const WORD_MAX: usize = 64;
+const WORD_MAX_CHARS: usize = 64;
 const TAGS_MAX: usize = 20;
 
 /// A field, and the names that senders have for it, written in any case and with or without underscores. The first
@@ -165,22 +165,15 @@ fn map_texts(value: &mut Value, change: &impl Fn(&str) -> String) {
 fn read(content: &mut Content, field: Field, value: &Value, now: Timestamp) -> Result<(), String> {
     let [first, second] = &mut content.buttons;
     match field {
-        Field::Title => {
-            let title = text(value, usize::MAX)?;
-            let chars = title.chars().count();
-            if chars > TITLE_MAX_CHARS {
-                return Err(format!("it has {chars} characters, the most is {TITLE_MAX_CHARS}"));
-            }
-            content.title = title;
-        }
+        Field::Title => content.title = within(text(value, usize::MAX)?, TITLE_MAX_CHARS)?,
         Field::Body => content.body = text(value, BODY_MAX)?,
         Field::Preview => content.preview = text(value, PREVIEW_MAX)?,
         Field::Footer => content.footer = text(value, BODY_MAX)?,
         Field::Image => content.image_url = link(value)?,
         Field::Link => first.link = link(value)?,
-        Field::LinkText => first.text = text(value, LABEL_MAX)?,
+        Field::LinkText => first.text = within(text(value, usize::MAX)?, LABEL_MAX_CHARS)?,
         Field::Link2 => second.link = link(value)?,
-        Field::Link2Text => second.text = text(value, LABEL_MAX)?,
+        Field::Link2Text => second.text = within(text(value, usize::MAX)?, LABEL_MAX_CHARS)?,
         Field::Event => content.kind = word(value, Kind::of_word, "message, shoutout or inbox")?,
         Field::Display => content.display = word(value, Display::of_word, "push or silent")?,
         Field::Data => content.data = data(value)?,
@@ -203,6 +196,14 @@ fn text(value: &Value, max: usize) -> Result<String, String> {
     };
     if text.len() > max {
         return Err(format!("it has {} bytes, the most is {max}", text.len()));
+    }
+    Ok(text)
+}
+
+fn within(text: String, max_chars: usize) -> Result<String, String> {
+    let chars = text.chars().count();
+    if chars > max_chars {
+        return Err(format!("it has {chars} characters, the most is {max_chars}"));
     }
     Ok(text)
 }
@@ -257,13 +258,21 @@ fn moment(value: &Value) -> Result<Timestamp, String> {
 
 /// A word that the store looks for between quotes.
 pub(crate) fn tag(value: &Value) -> Result<String, String> {
-    let text = text(value, WORD_MAX)?;
+    let text = within(text(value, usize::MAX)?, WORD_MAX_CHARS)?;
     let fits = |c: char| !c.is_control() && !"\"\\,".contains(c);
     if text.chars().all(fits) {
         Ok(text)
     } else {
         Err("quotes, backslashes, commas and control characters are not allowed".to_owned())
     }
+}
+
+/// A tag that must be one.
+pub(crate) fn some_tag(text: String) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("an empty one is none".to_owned());
+    }
+    tag(&text.into())
 }
 
 /// A list, or a text with commas.

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tidings_protocol::auth::request::percent_decode;
 use tidings_store::{Brand, StoreError};
 
-use crate::{Inbox, onsite};
+use crate::{Inbox, onsite, problem::Problem};
 
 pub(crate) type Reply = Response<Full<Bytes>>;
 
@@ -57,6 +57,10 @@ enum Door {
     Fusion,
     /// The CRM's senders.
     Onsite,
+    /// Pages, in our own words.
+    Own,
+    /// Operators, in our own words.
+    Admin,
 }
 
 /// Whether a path is the inbox's.
@@ -70,7 +74,9 @@ pub fn is_path(path: &str) -> bool {
 #[must_use]
 pub fn body_max(path: &str) -> usize {
     match unmounted(&split(path)).1 {
-        ["channels", "site", "batch"] => BATCH_BODY_MAX,
+        ["channels", "site", "batch"] | ["inbox-admin", "v1", "notifications" | "broadcasts"] => {
+            BATCH_BODY_MAX
+        }
         _ => BODY_MAX,
     }
 }
@@ -94,10 +100,10 @@ impl Inbox {
         let shown = mount.clone().or_else(named).or_else(|| self.brands.first());
         let (method, segments) = (parts.method.clone(), segments.iter().map(ToString::to_string).collect());
         let reply = if prefix.is_some() && mount.is_none() {
-            unknown_brand()
+            unknown_brand(door)
         } else {
             match door {
-                Door::Fusion if method == Method::OPTIONS => empty(StatusCode::NO_CONTENT),
+                Door::Fusion | Door::Own if method == Method::OPTIONS => empty(StatusCode::NO_CONTENT),
                 Door::Fusion => {
                     let body = body.unwrap_or_default();
                     self.fusion(Call { parts, body, mount, segments }).await
@@ -106,14 +112,21 @@ impl Inbox {
                     Ok(body) => self.onsite(Call { parts, body, mount, segments }).await,
                     Err(error) => onsite::no_body(error),
                 },
+                Door::Own | Door::Admin => match body {
+                    Ok(body) => {
+                        let call = Call { parts, body, mount, segments };
+                        if door == Door::Own { self.own(&call).await } else { self.admin(&call).await }
+                    }
+                    Err(error) => Problem::from(error).reply(),
+                },
             }
         };
         if reply.status().is_client_error() || reply.status().is_server_error() {
             tracing::info!(%method, path = %masked(&path), status = reply.status().as_u16(), "inbox request refused");
         }
         match door {
-            Door::Fusion => shared_with_pages(reply, origin.as_ref(), shown.as_deref()),
-            Door::Onsite => reply,
+            Door::Fusion | Door::Own => shared_with_pages(reply, origin.as_ref(), shown.as_deref()),
+            Door::Onsite | Door::Admin => reply,
         }
     }
 }
@@ -125,6 +138,8 @@ fn door(segments: &[&str]) -> Option<Door> {
         | ["Platform", "LoginAuthToken"]
         | ["external", "pusher", _]
         | ["Notifications", ..] => Some(Door::Fusion),
+        ["inbox", "v1", ..] => Some(Door::Own),
+        ["inbox-admin", "v1", ..] => Some(Door::Admin),
         _ => None,
     }
 }
@@ -173,8 +188,13 @@ fn shared_with_pages(mut reply: Reply, origin: Option<&HeaderValue>, brand: Opti
     reply
 }
 
-fn unknown_brand() -> Reply {
-    json(StatusCode::NOT_FOUND, &serde_json::json!({"error": "unknown brand"}))
+fn unknown_brand(door: Door) -> Reply {
+    match door {
+        Door::Fusion | Door::Onsite => {
+            json(StatusCode::NOT_FOUND, &serde_json::json!({"error": "unknown brand"}))
+        }
+        Door::Own | Door::Admin => Problem::NotFound("brand").reply(),
+    }
 }
 
 /// The text of a header.
@@ -200,7 +220,7 @@ fn text(status: StatusCode, body: &'static str) -> Reply {
     reply(status, "text/plain; charset=utf-8", body)
 }
 
-fn empty(status: StatusCode) -> Reply {
+pub(crate) fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Full::default());
     *reply.status_mut() = status;
     reply
@@ -235,10 +255,13 @@ mod tests {
             "//Notifications/v2/user-notification/5001",
             "/b/acorn//Notifications/MarkNotificationAsRead",
             "/channels/site/batch",
+            "/inbox/v1/counts",
+            "/b/acorn/inbox-admin/v1",
         ] {
             assert!(is_path(path), "{path}");
         }
-        for path in ["/", "/apps/1/events", "/b/acorn", "/b", "/channels/site", "/notifications/v2"] {
+        for path in ["/", "/apps/1/events", "/b/acorn", "/b", "/channels/site", "/notifications/v2", "/inbox"]
+        {
             assert!(!is_path(path), "{path}");
         }
     }

@@ -1,14 +1,19 @@
 //! Notifications over REST: the doors that let them in, the outlets that show them.
 //!
 //! [`Inbox::answer`] is the way in for every request; `http` finds its door. One file for each wire format: [`fusion`]
-//! is the CRM's front end, [`onsite`] its senders. [`announce`] tells open pages what has been committed.
+//! is the CRM's front end, [`onsite`] its senders, [`own`] pages and [`admin`] operators in our own words. [`announce`]
+//! tells open pages what has been committed.
 
+mod admin;
 pub mod announce;
 mod brands;
 mod content;
 mod fusion;
 mod http;
 mod onsite;
+mod own;
+mod params;
+mod problem;
 mod sid;
 mod template;
 mod wire;
@@ -18,9 +23,10 @@ use std::sync::Arc;
 use tidings_store::{SharedStore, StoreError, time::Timestamp};
 
 pub use announce::Announce;
-pub use brands::{Brands, hash, new_key};
+pub use brands::{Brands, DEFAULT_REGION, Reading, hash, merge, new_key};
 pub use content::{ContentError, Fields};
 pub use http::{BodyError, body_max, is_path};
+pub use sid::is_sid_url;
 pub use template::Template;
 
 /// The inbox: holds the parts.
@@ -57,6 +63,16 @@ impl Inbox {
         let swept = self.store.sweep(now).await?;
         let sent = self.store.advance_broadcast(now, template::say).await?;
         Ok(swept || sent)
+    }
+
+    /// Takes over the brands and keys that the store holds now, beside those that are configured.
+    ///
+    /// # Errors
+    /// If the store cannot be read; what was in operation stays so.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let reading = self.brands.begin_reading();
+        self.brands.take(reading, self.store.brands_and_keys().await?);
+        Ok(())
     }
 
     fn now(&self) -> Timestamp {

@@ -23,6 +23,13 @@ const CHECKS: usize = 256;
 /// An answer has a few bytes.
 const ANSWER_MAX: usize = 64 * 1024;
 
+/// Whether an address can be that of a login check.
+#[must_use]
+pub fn is_sid_url(text: &str) -> bool {
+    let uri: Option<Uri> = text.parse().ok();
+    uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+}
+
 /// Asks operators.
 pub(crate) struct Checker {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,

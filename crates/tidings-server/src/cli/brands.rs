@@ -45,7 +45,7 @@ pub(super) struct AddArgs {
     #[arg(long, value_name = "ID")]
     app: Option<String>,
     /// What pages are told as the cluster
-    #[arg(long, default_value = "eu")]
+    #[arg(long, default_value = tidings_inbox::DEFAULT_REGION)]
     region: String,
     /// Where the operator says whether a sid is good
     #[arg(long, value_name = "URL", value_parser = parse_sid_url)]

@@ -2,7 +2,7 @@
 
 use tidings_inbox::Brands;
 use tidings_protocol::App;
-use tidings_store::{Brand, BrandsAndKeys, KeyScope, Store, StoredApp};
+use tidings_store::{Brand, KeyScope, Store, StoredApp};
 
 use super::error::CliError;
 use crate::config::{BrandConfig, Config};
@@ -20,22 +20,17 @@ pub(super) fn is_hidden(configured: &[App], stored: &StoredApp) -> bool {
 
 /// The brands of the configuration, and those of the store that do not claim the id or name of one of them.
 pub(super) fn merge_brands(configured: &[BrandConfig], stored: Vec<Brand>) -> Vec<Brand> {
-    let is_hidden = |brand: &Brand| {
-        configured.iter().any(|config| config.brand.id == brand.id || config.brand.name == brand.name)
-    };
-    let kept = stored.into_iter().filter(|brand| !is_hidden(brand));
-    configured.iter().map(|config| config.brand.clone()).chain(kept).collect()
+    let configured: Vec<Brand> = configured.iter().map(|config| config.brand.clone()).collect();
+    tidings_inbox::merge(&configured, stored)
 }
 
-/// Has the server take the brands and keys of the configuration and of the store.
-pub(super) fn replace_brands(brands: &Brands, configured: &[BrandConfig], stored: BrandsAndKeys) {
-    let (stored_brands, stored_keys) = stored;
-    let configured_keys = configured.iter().flat_map(|config| {
+/// The brands and keys of the configuration, for a server.
+pub(super) fn configured_brands(configured: &[BrandConfig]) -> Brands {
+    let keys = configured.iter().flat_map(|config| {
         let scope = KeyScope::Brand(config.brand.id);
         config.api_keys.iter().map(move |key| (tidings_inbox::hash(key), scope))
     });
-    let keys = stored_keys.into_iter().map(|key| (key.hash, key.scope)).chain(configured_keys);
-    brands.replace(merge_brands(configured, stored_brands), keys);
+    Brands::new(configured.iter().map(|config| config.brand.clone()).collect(), keys.collect())
 }
 
 /// The brand to act for: the one of this id or name, or else the only one that there is.

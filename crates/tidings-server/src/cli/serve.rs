@@ -85,8 +85,8 @@ async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), C
             has_demo_brand = brands::add_demo(&store, &app.id)?;
         }
     }
-    let mut in_use =
-        InUse { apps: server.apps(), brands: Arc::default(), config: config.clone(), stored: None };
+    let brands = Arc::new(known::configured_brands(&config.brands));
+    let mut in_use = InUse { apps: server.apps(), brands, config: config.clone(), stored: None };
     in_use.refresh(&store)?;
     let (shared, announcements) = SharedStore::serve(&config.data_dir)?;
     let parts = InboxParts { store: shared, announcements, brands: in_use.brands.clone() };
@@ -142,6 +142,7 @@ struct InUse {
 impl InUse {
     /// Takes what the store has, unless it is what it had: notifications change the store all the time.
     fn refresh(&mut self, store: &Store) -> Result<(), CliError> {
+        let reading = self.brands.begin_reading();
         let stored = (store.apps()?, store.brands_and_keys()?);
         if self.stored.as_ref() != Some(&stored) {
             let apps = served(&self.config.apps, &stored.0);
@@ -150,7 +151,7 @@ impl InUse {
                 tracing::warn!(brand = brand.name, app_id = brand.app_id, "the brand's app is not there");
             }
             self.apps.replace(apps);
-            known::replace_brands(&self.brands, &self.config.brands, stored.1.clone());
+            self.brands.take(reading, stored.1.clone());
             self.stored = Some(stored);
         }
         Ok(())

@@ -160,7 +160,7 @@ impl<'s> Reader<'s, '_> {
             id,
             name,
             app_id: app_id?.0,
-            region: region.unwrap_or_else(|| rules::DEFAULT_REGION.to_owned()),
+            region: region.unwrap_or_else(|| tidings_inbox::DEFAULT_REGION.to_owned()),
             sid_url,
             test_sid: test_sid.unwrap_or(false),
             allowed_origins,

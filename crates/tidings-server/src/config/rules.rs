@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use hyper::Uri;
 use tidings_protocol::app::AppSecret;
 use tidings_store::{BrandId, is_brand_name};
 
@@ -24,7 +23,6 @@ pub(super) const BRAND_ID: &str = "a whole number from 1 to 2147483647";
 const BRAND_NAME: &str = "1 to 64 of the characters a-z 0-9 _ -";
 pub(super) const SID_URL: &str = "an address as https://shop.example/authenticate";
 pub(super) const API_KEY: &str = "a text of at least 16 printable characters";
-pub(super) const DEFAULT_REGION: &str = "eu";
 /// The shortest secret that nobody guesses.
 pub(super) const SECRET_MIN: usize = 16;
 
@@ -99,13 +97,7 @@ pub fn parse_brand_name(text: &str) -> Result<String, MistakeKind> {
 /// # Errors
 /// [`MistakeKind::Value`] if it is none.
 pub fn parse_sid_url(text: &str) -> Result<String, MistakeKind> {
-    let uri: Option<Uri> = text.parse().ok();
-    let is_fit = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
-    if uri.as_ref().is_some_and(is_fit) {
-        Ok(text.to_owned())
-    } else {
-        Err(MistakeKind::value(SID_URL, text))
-    }
+    if tidings_inbox::is_sid_url(text) { Ok(text.to_owned()) } else { Err(MistakeKind::value(SID_URL, text)) }
 }
 
 /// Reads a sender's key; what is wrong with it is told without it.

@@ -105,6 +105,27 @@ impl SharedStore {
         .await
     }
 
+    /// Those users that there are of those whom the operator calls so.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn users_called(
+        &self,
+        brand: BrandId,
+        external_ids: Vec<String>,
+    ) -> Result<Vec<User>, StoreError> {
+        self.read(move |connection| {
+            let mut users = Vec::new();
+            for external_id in &external_ids {
+                if let Some(key) = find(connection, brand, external_id)? {
+                    users.extend(by_key(connection, key)?);
+                }
+            }
+            Ok(users)
+        })
+        .await
+    }
+
     /// Users of a brand by number, from after `after`.
     ///
     /// # Errors
