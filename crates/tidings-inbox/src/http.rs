@@ -8,8 +8,8 @@ use hyper::{
     HeaderMap, Method, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
-        HeaderValue, ORIGIN, RETRY_AFTER, VARY,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL,
+        CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER, VARY,
     },
     http::request::Parts,
 };
@@ -21,7 +21,9 @@ use crate::{Inbox, onsite, problem::Problem};
 
 pub(crate) type Reply = Response<Full<Bytes>>;
 
-/// A body of the outlets and of single calls.
+/// A body of a call that needs no key: an id, or a few words.
+const ANYBODYS_BODY_MAX: usize = 64 * 1024;
+/// A body of a sender's or an operator's call.
 const BODY_MAX: usize = 1024 * 1024;
 /// A body of a batch.
 const BATCH_BODY_MAX: usize = 8 * BODY_MAX;
@@ -29,7 +31,7 @@ const BATCH_BODY_MAX: usize = 8 * BODY_MAX;
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// It is longer than [`body_max`].
+    /// It is longer than [`Inbox::body_max`].
     #[error("the request body is over {max} bytes")]
     TooLarge {
         /// The most there may be.
@@ -70,18 +72,27 @@ pub fn is_path(path: &str) -> bool {
     !path.starts_with("/apps/") && door(unmounted(&split(path)).1).is_some()
 }
 
-/// The most bytes that the body of a request to this path may have.
-#[must_use]
-pub fn body_max(path: &str) -> usize {
-    match unmounted(&split(path)).1 {
-        ["channels", "site", "batch"] | ["inbox-admin", "v1", "notifications" | "broadcasts"] => {
-            BATCH_BODY_MAX
-        }
-        _ => BODY_MAX,
-    }
-}
-
 impl Inbox {
+    /// The most bytes that the body of a request may have: much for whoever has a key, little for anybody.
+    #[must_use]
+    pub fn body_max(&self, parts: &Parts) -> usize {
+        let all = split(parts.uri.path());
+        let segments = unmounted(&all).1;
+        match (door(segments), segments) {
+            (Some(Door::Onsite | Door::Admin), _) if !self.has_key(&parts.headers) => ANYBODYS_BODY_MAX,
+            (_, ["channels", "site", "batch"] | ["inbox-admin", "v1", "notifications" | "broadcasts"]) => {
+                BATCH_BODY_MAX
+            }
+            (Some(Door::Onsite | Door::Admin), _) => BODY_MAX,
+            (Some(Door::Fusion | Door::Own) | None, _) => ANYBODYS_BODY_MAX,
+        }
+    }
+
+    fn has_key(&self, headers: &HeaderMap) -> bool {
+        let key = header(headers, "x-api-key").or_else(|| bearer(headers));
+        key.is_some_and(|key| self.brands.scope(key.trim()).is_some())
+    }
+
     /// Answers a request whose path [is the inbox's](is_path).
     pub async fn answer(&self, parts: Parts, body: Result<Bytes, BodyError>) -> Reply {
         let path = parts.uri.path().to_owned();
@@ -97,6 +108,10 @@ impl Inbox {
             }
             _ => None,
         };
+        // Whoever has no key is told just that, however long the body.
+        let is_for_keys = matches!(door, Door::Onsite | Door::Admin);
+        let body =
+            if is_for_keys && !self.has_key(&parts.headers) { Ok(body.unwrap_or_default()) } else { body };
         let shown = mount.clone().or_else(named).or_else(|| self.brands.first());
         let (method, segments) = (parts.method.clone(), segments.iter().map(ToString::to_string).collect());
         let reply = if prefix.is_some() && mount.is_none() {
@@ -197,6 +212,12 @@ fn unknown_brand(door: Door) -> Reply {
     }
 }
 
+/// What `Authorization` bears.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = header(headers, AUTHORIZATION.as_str())?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
 /// The text of a header.
 pub(crate) fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
@@ -264,11 +285,5 @@ mod tests {
         {
             assert!(!is_path(path), "{path}");
         }
-    }
-
-    #[test]
-    fn batches_may_be_long() {
-        assert_eq!(body_max("/b/acorn/channels/site/batch"), 8 * 1024 * 1024);
-        assert_eq!(body_max("/channels/site/single"), 1024 * 1024);
     }
 }

@@ -25,7 +25,7 @@ use tidings_store::{SharedStore, StoreError, time::Timestamp};
 pub use announce::Announce;
 pub use brands::{Brands, DEFAULT_REGION, Reading, hash, merge, new_key};
 pub use content::{ContentError, Fields};
-pub use http::{BodyError, body_max, is_path};
+pub use http::{BodyError, is_path};
 pub use sid::is_sid_url;
 pub use template::Template;
 

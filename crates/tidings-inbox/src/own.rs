@@ -5,7 +5,7 @@
 //!
 //! Source: `facts/notifications.md`, 6.4.
 
-use hyper::{Method, StatusCode, header::AUTHORIZATION};
+use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings_store::{
@@ -136,7 +136,9 @@ impl Inbox {
     /// Whose inbox the call is about.
     async fn reader(&self, call: &Call) -> Result<UserKey, Problem> {
         let wrong = Problem::Unauthorized("log in, and send the token as Authorization: Bearer <token>");
-        let Some(token) = bearer(call).or_else(|| http::header(&call.parts.headers, "authtoken")) else {
+        let Some(token) =
+            http::bearer(&call.parts.headers).or_else(|| http::header(&call.parts.headers, "authtoken"))
+        else {
             return Err(wrong);
         };
         self.owner_in(call, token.trim()).await?.ok_or(wrong)
@@ -144,13 +146,6 @@ impl Inbox {
 }
 
 const NO_NOTIFICATION: Problem = Problem::NotFound("notification");
-
-/// What `Authorization` bears.
-pub(crate) fn bearer(call: &Call) -> Option<&str> {
-    let text = http::header(&call.parts.headers, AUTHORIZATION.as_str())?;
-    let (scheme, token) = text.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-}
 
 /// Reads a body: what is no JSON cannot be read, what is no such object is not acceptable.
 pub(crate) fn read_json<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, Problem> {

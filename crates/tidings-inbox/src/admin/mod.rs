@@ -24,7 +24,6 @@ use tidings_store::{Brand, EXTERNAL_ID_MAX, KeyScope};
 use crate::{
     Inbox,
     http::{self, Call, Reply},
-    own,
     problem::Problem,
 };
 
@@ -71,7 +70,9 @@ impl Inbox {
 
 /// The key that a call shows.
 fn key(call: &Call) -> Option<&str> {
-    own::bearer(call).or_else(|| http::header(&call.parts.headers, "x-api-key")).map(str::trim)
+    http::bearer(&call.parts.headers)
+        .or_else(|| http::header(&call.parts.headers, "x-api-key"))
+        .map(str::trim)
 }
 
 /// Refuses a brand's key where an installation's is needed.

@@ -43,7 +43,7 @@ pub(crate) async fn answer(
 
 async fn answer_inbox(inbox: &Inbox, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
-    let max = tidings_inbox::body_max(parts.uri.path());
+    let max = inbox.body_max(&parts);
     let body = signed::read_body(body, max).await.map(Bytes::from).map_err(|error| match error {
         HttpError::BodyTooLarge { max } => BodyError::TooLarge { max },
         _ => BodyError::Incomplete,
