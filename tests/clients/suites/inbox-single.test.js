@@ -182,6 +182,11 @@ describe('refused for good', () => {
     test(`${what}: 401`, async () => failed(await new Sender(server, apiKey).post('/channels/site/single', text), 401));
   }
 
+  test('a long body with a wrong key: 401, and it is not read', async () => {
+    const long = `${' '.repeat(900_000)}${text}`;
+    failed(await new Sender(server, 'api-key-of-nobody').post('/channels/site/single', long), 401);
+  });
+
   for (const body of [
     '',
     '{',

@@ -9,7 +9,7 @@ use tidings_store::{
     },
 };
 
-use super::{Home, at, brand, cases, inbox, titled, user};
+use super::{Home, KEPT, at, brand, cases, inbox, titled, user};
 
 cases!(
     templates_are_kept_by_name,
@@ -19,10 +19,26 @@ cases!(
     a_broadcast_goes_on_where_it_was_over_restarts,
     a_cancelled_broadcast_reaches_no_more,
     a_broadcast_waits_for_its_time,
+    a_broadcast_that_is_over_is_forgotten_in_time,
     a_broadcast_is_kept_once_under_its_key,
     broadcasts_are_listed_by_brand,
     who_is_passed_over_is_not_counted,
 );
+
+async fn a_broadcast_that_is_over_is_forgotten_in_time(home: Home) {
+    let (store, _announcements) = home.serve();
+    people(&store, 3).await;
+    let over = NewBroadcast { due_at: at(5), ..to_all(Audience::All) };
+    let (over, _) = store.add_broadcast(over, at(0)).await.expect("stored");
+    let waiting = NewBroadcast { due_at: at(6).after(KEPT), ..to_all(Audience::All) };
+    store.add_broadcast(waiting, at(0)).await.expect("stored");
+    while store.advance_broadcast(at(5), |_, _| Some(titled("T"))).await.expect("sent") {}
+    while store.sweep(at(4).after(KEPT)).await.expect("swept") {}
+    assert_eq!(home.rows("broadcasts"), 2);
+    while store.sweep(at(5).after(KEPT)).await.expect("swept") {}
+    assert_eq!(store.broadcast(brand(7), over.id).await.expect("read"), None);
+    assert_eq!(home.rows("broadcasts"), 1, "what waits is kept");
+}
 
 async fn templates_are_kept_by_name(home: Home) {
     let (store, _announcements) = home.serve();

@@ -145,6 +145,7 @@ CREATE TABLE broadcasts (
     UNIQUE (brand_id, key)
 ) STRICT;
 CREATE INDEX broadcasts_due ON broadcasts (due_at) WHERE state IN ('scheduled', 'running');
+CREATE INDEX broadcasts_over ON broadcasts (due_at) WHERE state IN ('done', 'cancelled');
 
 CREATE TABLE broadcast_users (
     broadcast_id INTEGER NOT NULL,

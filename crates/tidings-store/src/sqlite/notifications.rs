@@ -20,7 +20,7 @@ const THERE: &str = "deleted_at IS NULL AND (expires_at IS NULL OR expires_at > 
 const BURY: &str = "UPDATE notifications SET deleted_at = :now, title = '', body = '', preview = '', footer = '',
     button_link = '', button_text = '', button2_link = '', button2_text = '', image_url = '', data = '', category = '',
     tags = '[]' WHERE id = :id";
-/// How long tombstones and senders' keys are kept: as long as a sender may repeat itself.
+/// How long tombstones, senders' keys and broadcasts that are over are kept: as long as a sender may repeat itself.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 /// How many rows one round of sweeping takes, so that writers do not wait long.
 const SWEEP: u32 = 500;
@@ -442,6 +442,7 @@ fn is_sweep_due(connection: &Connection, now: Timestamp) -> rusqlite::Result<boo
             "SELECT EXISTS (SELECT 1 FROM notifications WHERE deleted_at IS NULL AND expires_at <= :now)
                 OR EXISTS (SELECT 1 FROM notifications WHERE deleted_at <= :old)
                 OR EXISTS (SELECT 1 FROM source_keys WHERE created_at <= :old)
+                OR EXISTS (SELECT 1 FROM broadcasts WHERE state IN ('done', 'cancelled') AND due_at <= :old)
                 OR EXISTS (SELECT 1 FROM logins WHERE expires_at <= :now)",
         )?
         .query_row(named_params! {":now": now, ":old": now.before(KEPT)}, |row| row.get(0))
@@ -474,6 +475,11 @@ fn sweep(work: &mut Work<'_>, now: Timestamp) -> rusqlite::Result<bool> {
         (
             "DELETE FROM source_keys WHERE (brand_id, source, key) IN
                 (SELECT brand_id, source, key FROM source_keys WHERE created_at <= ?1 LIMIT ?2)",
+            old,
+        ),
+        (
+            "DELETE FROM broadcasts WHERE id IN
+                (SELECT id FROM broadcasts WHERE state IN ('done', 'cancelled') AND due_at <= ?1 LIMIT ?2)",
             old,
         ),
         (
