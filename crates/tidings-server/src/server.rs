@@ -47,6 +47,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_MAX: usize = 16 * 1024;
 /// Without free file descriptors the listener rests this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// At shutdown, what is committed has this long to reach open pages.
+const SETTLE: Duration = Duration::from_secs(1);
 /// At shutdown, sockets have this long to be told.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -92,6 +94,11 @@ impl Server {
         tokio::select! {
             () = accept(listener, &node, inbox.as_ref()) => {}
             () = shutdown => {}
+        }
+        if let Some(inbox) = &inbox
+            && tokio::time::timeout(SETTLE, inbox.settle()).await.is_err()
+        {
+            tracing::warn!("senders went on; pages may be told again of what came last");
         }
         node.stop();
         let told = async {
