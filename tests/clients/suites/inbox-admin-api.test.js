@@ -7,6 +7,7 @@ import { brands, SHOP } from '../host/brands.js';
 import { isNews } from '../host/fusion.js';
 import { Inbox, newPerson } from '../host/inbox.js';
 import { Admin, Page } from '../host/own-api.js';
+import { Storage } from '../host/storage.js';
 
 const inbox = await Inbox.open();
 const { server } = inbox;
@@ -70,6 +71,28 @@ describe('sending', () => {
     match(results[0].detail, /cta_button_link/);
     equal((await admin.askWell('GET', `/users/${good}/notifications`)).notifications.length, 1);
     deepEqual(await admin.askWell('GET', `/users/${bad}/counts`), counts(0, 0, 0));
+  });
+
+  test('what the store does not take is told, and is sent once when it is sent again', async () => {
+    const [whole, part] = [newPerson(), newPerson()];
+    const headers = { 'Idempotency-Key': newPerson() };
+    const body = { users: [whole, part], content: { title: 'to {{user.external_id}}' } };
+    const storage = new Storage(server);
+    const partly = await storage.whileRefusing(`to ${part}`, () => admin.ask('POST', '/notifications', body, headers));
+    equal(partly.status, 200);
+    deepEqual(
+      partly.body.results.map(({ status }) => status),
+      ['created', 'failed'],
+    );
+    const alone = { ...body, users: [part] };
+    const none = await storage.whileRefusing(`to ${part}`, () => admin.ask('POST', '/notifications', alone, headers));
+    equal(none.status, 500);
+    const again = await admin.askWell('POST', '/notifications', body, headers);
+    deepEqual(
+      again.results.map(({ status }) => status),
+      ['repeated', 'created'],
+    );
+    deepEqual(await admin.askWell('GET', `/users/${whole}/counts`), counts(1, 1, 1));
   });
 
   test('the same Idempotency-Key again: the same ids, and nothing new; racing too', async () => {
