@@ -18,6 +18,7 @@ use tidings_protocol::{
 use crate::{
     apps::{Apps, LiveApp},
     clock::Clock,
+    cores::Cores,
     hub::{Seat, fanout::Fanout},
     metrics::Metrics,
     wheel::Wheel,
@@ -44,9 +45,9 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts the workers; call it within the runtime.
-    pub(crate) fn new(apps: Vec<App>, clock: Clock, timing: Timing, workers: usize, is_local: bool) -> Self {
-        let fanout = Fanout::start(workers);
+    /// Starts the workers.
+    pub(crate) fn new(apps: Vec<App>, clock: Clock, timing: Timing, cores: &Cores, is_local: bool) -> Self {
+        let fanout = Fanout::start(cores);
         Node {
             apps: Apps::new(apps, fanout.clone()),
             wheel: Wheel::new(clock.now()),
@@ -60,9 +61,9 @@ impl Node {
         }
     }
 
-    /// Publishes an event. To be followed by [`room`](Self::room) before the next, once nothing is locked.
-    pub(crate) fn publish(&self, live: &LiveApp, publication: &Publication) {
-        live.hub.deliver(publication, self.clock.now());
+    /// Publishes events. To be followed by [`room`](Self::room) before the next, once nothing is locked.
+    pub(crate) fn publish(&self, live: &LiveApp, publications: impl IntoIterator<Item = Publication>) {
+        live.hub.deliver(publications, self.clock.now());
     }
 
     /// Whether publishers are to wait for [`room`](Self::room).

@@ -14,7 +14,9 @@ use tidings_inbox::Inbox;
 use tidings_protocol::{App, connection::Timing};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::{Clock, InboxParts, http, inbox, linger::Lingering, metrics::Metrics, node::Node, wheel};
+use crate::{
+    Clock, InboxParts, cores::Cores, http, inbox, linger::Lingering, metrics::Metrics, node::Node, wheel,
+};
 
 /// Where and how the server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +32,9 @@ pub struct ServerConfig {
 /// A server that listens.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    /// One for each core, all of the same address: whichever core has time takes the next connection.
+    listeners: Vec<TcpListener>,
+    cores: Cores,
     node: Arc<Node>,
     inbox: Option<Arc<Inbox>>,
 }
@@ -53,19 +57,24 @@ const SETTLE: Duration = Duration::from_secs(1);
 const FAREWELL: Duration = Duration::from_secs(5);
 
 impl Server {
-    /// Listens.
+    /// Listens, and starts the threads that serve.
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address cannot be had, or no threads.
     pub fn bind(config: ServerConfig, apps: Vec<App>, clock: Clock) -> io::Result<Server> {
         let listener = listen(SocketAddr::new(config.host, config.port))?;
         let timing = Timing { activity_timeout: config.activity_timeout, ..Timing::default() };
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let node = Node::new(apps, clock, timing, workers, config.host.is_loopback());
-        Ok(Server { listener, node: Arc::new(node), inbox: None })
+        let cores = Cores::start()?;
+        let on_core = |core| {
+            let _entered = cores.enter(core);
+            TcpListener::from_std(listener.try_clone()?.into())
+        };
+        let listeners = (0..cores.len()).map(on_core).collect::<io::Result<_>>()?;
+        let node = Node::new(apps, clock, timing, &cores, config.host.is_loopback());
+        Ok(Server { listeners, cores, node: Arc::new(node), inbox: None })
     }
 
-    /// Has an inbox as well; call it within the runtime.
+    /// Has an inbox as well; call it within a runtime.
     #[must_use]
     pub fn with_inbox(self, parts: InboxParts) -> Self {
         let inbox = inbox::start(&self.node, parts);
@@ -78,7 +87,7 @@ impl Server {
     /// Never: the listener is bound.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.listener.local_addr().expect("the listener is bound")
+        self.listeners[0].local_addr().expect("the listener is bound")
     }
 
     /// The apps, for whoever notices that they have changed.
@@ -89,11 +98,15 @@ impl Server {
 
     /// Serves until `shutdown` completes; then tells every client to come back, and returns when all have been told.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Server { listener, node, inbox } = self;
+        let Server { listeners, cores, node, inbox } = self;
         let ticking = tokio::spawn(tick(node.clone()));
-        tokio::select! {
-            () = accept(listener, &node, inbox.as_ref()) => {}
-            () = shutdown => {}
+        let accepting: Vec<_> = (0..)
+            .zip(listeners)
+            .map(|(core, listener)| cores.spawn(core, accept(listener, node.clone(), inbox.clone())))
+            .collect();
+        shutdown.await;
+        for task in accepting {
+            task.abort();
         }
         if let Some(inbox) = &inbox
             && tokio::time::timeout(SETTLE, inbox.settle()).await.is_err()
@@ -127,13 +140,13 @@ impl AppsHandle {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }
 
 async fn tick(node: Arc<Node>) {
@@ -143,11 +156,11 @@ async fn tick(node: Arc<Node>) {
     }
 }
 
-async fn accept(listener: TcpListener, node: &Arc<Node>, inbox: Option<&Arc<Inbox>>) {
+async fn accept(listener: TcpListener, node: Arc<Node>, inbox: Option<Arc<Inbox>>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve(stream, node.clone(), inbox.cloned()));
+                tokio::spawn(serve(stream, node.clone(), inbox.clone()));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

@@ -342,7 +342,7 @@ impl Task {
                     self.ask_for_room();
                 }
                 Output::Publish(publication) => {
-                    self.node.publish(&self.live, &publication);
+                    self.node.publish(&self.live, [publication]);
                     self.ask_for_room();
                 }
                 Output::SignIn(user) => {
