@@ -33,8 +33,10 @@ pub(crate) async fn answer(
     if let Some(inbox) = inbox.filter(|_| tidings_inbox::is_path(request.uri().path())) {
         return Ok(answer_inbox(&inbox, request).await);
     }
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    Ok(route(&node, request).await.unwrap_or_else(|error| {
+    // Shared, not copied: the request itself is taken apart.
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let path = uri.path();
+    Ok(route(&node, &method, path, request).await.unwrap_or_else(|error| {
         let status = error.status().as_u16();
         tracing::info!(%method, path, status, reason = %error, "request refused");
         refusal(&error)
@@ -44,23 +46,26 @@ pub(crate) async fn answer(
 async fn answer_inbox(inbox: &Inbox, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
     let max = inbox.body_max(&parts);
-    let body = signed::read_body(body, max).await.map(Bytes::from).map_err(|error| match error {
+    let body = signed::read_body(body, max).await.map_err(|error| match error {
         HttpError::BodyTooLarge { max } => BodyError::TooLarge { max },
         _ => BodyError::Incomplete,
     });
     inbox.answer(parts, body).await
 }
 
-async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Result<Reply, HttpError> {
-    let path = request.uri().path().to_owned();
+async fn route(
+    node: &Arc<Node>,
+    method: &Method,
+    path: &str,
+    request: Request<Incoming>,
+) -> Result<Reply, HttpError> {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     if ws::is_upgrade(&request) {
         let key = if let ["app", key] = segments[..] { Some(key) } else { None };
         return ws::upgrade(node, request, key).map_err(HttpError::Handshake);
     }
-    let method = request.method().clone();
-    let get = || allow(&method, &Method::GET);
-    let post = || allow(&method, &Method::POST);
+    let get = || allow(method, &Method::GET);
+    let post = || allow(method, &Method::POST);
     match segments[..] {
         [""] => {
             get()?;
