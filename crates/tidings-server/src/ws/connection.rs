@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidings_protocol::{Close, Connection, connection::Output, frame::server::ServerFrame};
+use tidings_protocol::{
+    Close, Connection,
+    connection::{Leave, Output},
+    frame::server::ServerFrame,
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
     net::{TcpStream, tcp::OwnedReadHalf},
@@ -38,6 +42,9 @@ const UNLIMITED_MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
 /// What a socket may do before others have their turn.
 const TURNS_PER_POLL: usize = 16;
+
+/// Channels that are left before others have their turn.
+const LEAVES_PER_POLL: usize = 128;
 
 const READ_BYTES: usize = 16 * 1024;
 
@@ -106,6 +113,8 @@ struct Task {
     blocked: bool,
     /// Waits until there is room for more events, after one was published when there was none.
     room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Channels that are still to be left, of a connection that has ended.
+    leaving: Vec<Leave<Seat>>,
     end: End,
 }
 
@@ -129,6 +138,7 @@ impl Future for Task {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let task = self.get_mut();
         for _ in 0..TURNS_PER_POLL {
+            ready!(task.poll_leave(cx));
             if let End::Over = task.end {
                 return Poll::Ready(());
             }
@@ -168,6 +178,7 @@ impl Task {
             told_at: None,
             blocked: false,
             room: None,
+            leaving: Vec::new(),
             end: End::Open,
         };
         task.carry_out(outputs);
@@ -353,7 +364,7 @@ impl Task {
         }
     }
 
-    /// Says why, and waits for the peer's close frame. The channels are left at once: nothing is delivered any more.
+    /// Says why, and waits for the peer's close frame. Nothing is delivered any more.
     fn close(&mut self, close: &Close) {
         if !matches!(self.end, End::Open) {
             return;
@@ -367,7 +378,6 @@ impl Task {
         // Who reads slowly has much to read before the close frame.
         let wait = if slow { STALLED_AFTER } else { CLOSE_REPLY };
         self.end = End::Closing { until: self.node.clock.now() + wait };
-        self.leave();
     }
 
     /// The socket is broken or at its end.
@@ -378,13 +388,34 @@ impl Task {
         self.end = End::Over;
     }
 
-    fn leave(&mut self) {
-        let app = self.connection.app().clone();
-        for leave in self.connection.leave_all() {
-            self.node.leave(&self.live, &self.socket, &app, leave);
+    /// Once the connection has ended: leaves its channels, some at a time, as long as there is room to tell others.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let End::Open = self.end {
+            return Poll::Ready(());
         }
+        if let Some(room) = &mut self.room {
+            ready!(room.as_mut().poll(cx));
+            self.room = None;
+        }
+        self.leave(LEAVES_PER_POLL);
+        if self.leaving.is_empty() {
+            return Poll::Ready(());
+        }
+        self.ask_for_room();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Signs out, and leaves at most so many channels.
+    fn leave(&mut self, most: usize) {
         if let Some(user) = self.connection.sign_out() {
             self.live.sign_out(&self.socket, &user);
+        }
+        self.leaving.extend(self.connection.leave_all());
+        let app = self.connection.app().clone();
+        let rest = self.leaving.len().saturating_sub(most);
+        for leave in self.leaving.drain(rest..) {
+            self.node.leave(&self.live, &self.socket, &app, leave);
         }
     }
 
@@ -396,7 +427,7 @@ impl Task {
 impl Drop for Task {
     /// However the task ends, nothing of its socket stays anywhere.
     fn drop(&mut self) {
-        self.leave();
+        self.leave(usize::MAX);
         self.node.closed(&self.socket);
         self.live.disconnected();
     }
