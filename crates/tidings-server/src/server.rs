@@ -45,6 +45,10 @@ pub struct AppsHandle(Arc<Node>);
 
 /// Connections that may wait to be accepted: after a restart all clients come at once.
 const BACKLOG: i32 = 4096;
+/// The kernel holds so much that is not yet sent to a peer; what waits beyond it is ours to count. Without this it holds
+/// megabytes for each peer that does not read.
+#[cfg(target_os = "linux")]
+const UNSENT_MAX: u32 = 128 * 1024;
 /// A request's head has this long to arrive, and a connection may be idle as long.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request's head may be this long.
@@ -144,6 +148,9 @@ fn listen(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Accepted sockets inherit it.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)
