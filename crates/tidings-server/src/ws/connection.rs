@@ -204,12 +204,8 @@ impl Task {
             self.read(&mut []);
             return Poll::Ready(());
         }
-        if let Some(room) = &mut self.room {
-            ready!(room.as_mut().poll(cx));
-            self.room = None;
-            // What was read before has been waiting for that.
-            self.read(&mut []);
-            return Poll::Ready(());
+        if self.room.is_some() {
+            return self.poll_room(cx);
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
@@ -220,6 +216,17 @@ impl Task {
             }
             Poll::Ready(())
         })
+    }
+
+    /// Waits until there is room, if it was asked for.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(room) = &mut self.room {
+            ready!(room.as_mut().poll(cx));
+            self.room = None;
+            // What was read before has been waiting for that.
+            self.read(&mut []);
+        }
+        Poll::Ready(())
     }
 
     /// After a turn: sends what it has brought, and sees to the next deadline.
@@ -393,10 +400,7 @@ impl Task {
         if let End::Open = self.end {
             return Poll::Ready(());
         }
-        if let Some(room) = &mut self.room {
-            ready!(room.as_mut().poll(cx));
-            self.room = None;
-        }
+        ready!(self.poll_room(cx));
         self.leave(LEAVES_PER_POLL);
         if self.leaving.is_empty() {
             return Poll::Ready(());
