@@ -4,7 +4,7 @@
 //! # How a runner knows that nothing more comes
 //!
 //! Not by sleeping, and not by a frame from the client under test: that would be a sign of life. Instead
-//! [`World::settle`] brings the whole process to rest. Server and test share one thread, whose runtime reports
+//! [`World::settle`] brings the whole process to rest. Server and test share one thread and its runtime, which reports
 //! when it has no task left to run ([`Idle`]). That is the fan-out's workers too, and sockets that were told the time:
 //! an event that was accepted has been handed out and written by then. What is left is the kernel. A control client,
 //! of an app of its own, sends a PING and waits for the PONG: loopback is a queue, so what anybody wrote before has
@@ -85,7 +85,7 @@ impl World {
         let clock = Clock::manual_at(unix);
         let config =
             ServerConfig { host: [127, 0, 0, 1].into(), port: 0, activity_timeout: Duration::from_mins(2) };
-        let server = Server::bind(config, apps, clock.clone()).expect("a free port");
+        let server = Server::bind_here(config, apps, clock.clone()).expect("a free port");
         let (address, apps) = (server.local_addr(), server.apps());
         let (stop, stopped) = oneshot::channel();
         // It ends with the runtime.

@@ -21,7 +21,7 @@ thread_local! {
     static HERE: Cell<usize> = const { Cell::new(0) };
 }
 
-/// The threads that serve. They end, and all their tasks with them, when this is dropped.
+/// The threads that serve. Those that were started end, and all their tasks with them, when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Cores(Vec<Core>);
 
@@ -36,6 +36,11 @@ impl Cores {
     pub(crate) fn start() -> io::Result<Self> {
         let count = available_parallelism().map_or(1, usize::from);
         (0..count).map(Core::start).collect::<io::Result<_>>().map(Cores)
+    }
+
+    /// The runtime that this is called in, as the only core.
+    pub(crate) fn of_caller() -> Self {
+        Cores(vec![Core { runtime: Handle::current(), stop: Arc::default() }])
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -66,9 +66,20 @@ impl Server {
     /// # Errors
     /// If the address cannot be had, or no threads.
     pub fn bind(config: ServerConfig, apps: Vec<App>, clock: Clock) -> io::Result<Server> {
+        Self::bind_on(Cores::start()?, config, apps, clock)
+    }
+
+    /// Listens, and serves on the runtime that this is called in: when that has nothing to do, the server has not.
+    ///
+    /// # Errors
+    /// If the address cannot be had.
+    pub fn bind_here(config: ServerConfig, apps: Vec<App>, clock: Clock) -> io::Result<Server> {
+        Self::bind_on(Cores::of_caller(), config, apps, clock)
+    }
+
+    fn bind_on(cores: Cores, config: ServerConfig, apps: Vec<App>, clock: Clock) -> io::Result<Server> {
         let listener = listen(SocketAddr::new(config.host, config.port))?;
         let timing = Timing { activity_timeout: config.activity_timeout, ..Timing::default() };
-        let cores = Cores::start()?;
         let on_core = |core| {
             let _entered = cores.enter(core);
             TcpListener::from_std(listener.try_clone()?.into())
