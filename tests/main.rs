@@ -5,4 +5,5 @@ mod conformance;
 mod delivery;
 mod harness;
 mod http_api;
+mod leaving;
 mod lifecycle;

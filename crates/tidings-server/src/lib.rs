@@ -7,6 +7,7 @@ mod apps;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod drain;
 mod http;
 mod hub;
 mod linger;
@@ -21,6 +22,7 @@ mod ws;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::Clock;
+pub use drain::Drain;
 pub use server::{AppsHandle, Server, ServerConfig};
 
 /// Locks. What a panic interrupted is one connection's; the others go on.

@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use tokio::sync::watch;
+
 use dashmap::DashMap;
 use tidings_protocol::{
     App, Close, Connection, Publication, SocketId,
@@ -18,6 +20,7 @@ use tidings_protocol::{
 use crate::{
     apps::{Apps, LiveApp},
     clock::Clock,
+    drain::Phase,
     hub::{Seat, fanout::Fanout},
     metrics::Metrics,
     wheel::Wheel,
@@ -38,9 +41,19 @@ pub(crate) struct Node {
     /// Only this machine reaches the server.
     pub(crate) is_local: bool,
     sockets: DashMap<SocketId, Arc<Socket>>,
-    /// Every connection is being closed, those that still come too.
-    stopping: AtomicBool,
+    phase: watch::Sender<Phase>,
+    /// The store could not be read when it was last looked at.
+    store_fails: AtomicBool,
     fanout: Arc<Fanout>,
+}
+
+/// Why a server is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unready {
+    #[error("leaving: the server has been told to stop")]
+    Leaving,
+    #[error("store: the apps of the data directory cannot be read")]
+    Store,
 }
 
 impl Node {
@@ -55,7 +68,8 @@ impl Node {
             is_local,
             metrics: Metrics::default(),
             sockets: DashMap::new(),
-            stopping: AtomicBool::new(false),
+            phase: watch::Sender::new(Phase::Serving),
+            store_fails: AtomicBool::new(false),
             fanout,
         }
     }
@@ -107,10 +121,39 @@ impl Node {
         self.close_where(&Close::AppDisabled, |socket| closed.iter().any(|id| **id == *socket.app_id()));
     }
 
-    /// Tells every connection to come back to whoever listens then, those too that are being opened.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.close_where(&Close::Restart, |_| true);
+    /// How far it is on its way out.
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// The phase for one who waits for it, and is waited for by [`requests_done`](Self::requests_done).
+    pub(crate) fn follow_phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// Returns when nobody [follows the phase](Self::follow_phase) any more.
+    pub(crate) async fn requests_done(&self) {
+        self.phase.closed().await;
+    }
+
+    pub(crate) fn set_store_fails(&self, fails: bool) {
+        self.store_fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// Why nobody is to be sent here; nothing if all is well.
+    pub(crate) fn unready(&self) -> Vec<Unready> {
+        let leaving = (self.phase() > Phase::Serving).then_some(Unready::Leaving);
+        let store = self.store_fails.load(Ordering::Relaxed).then_some(Unready::Store);
+        leaving.into_iter().chain(store).collect()
+    }
+
+    /// Every socket that is open; those that come later are closed at once if the server is [closing](Phase::Closing).
+    pub(crate) fn all_sockets(&self) -> Vec<Arc<Socket>> {
+        self.sockets.iter().map(|socket| socket.clone()).collect()
     }
 
     /// How many sockets are open.
@@ -124,7 +167,7 @@ impl Node {
             dashmap::Entry::Occupied(_) => false,
             dashmap::Entry::Vacant(free) => {
                 free.insert(socket.clone());
-                if self.stopping.load(Ordering::SeqCst) {
+                if self.phase() >= Phase::Closing {
                     socket.want_close(Close::Restart);
                 }
                 true

@@ -11,9 +11,20 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tidings_protocol::{App, connection::Timing};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+};
 
-use crate::{Clock, http, linger::Lingering, metrics::Metrics, node::Node, wheel};
+use crate::{
+    Clock, Drain,
+    drain::{self, Phase},
+    http,
+    linger::Lingering,
+    metrics::Metrics,
+    node::Node,
+    wheel,
+};
 
 /// Where and how the server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +56,6 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_MAX: usize = 16 * 1024;
 /// Without free file descriptors the listener rests this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// At shutdown, sockets have this long to be told.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Listens.
@@ -76,23 +85,18 @@ impl Server {
         AppsHandle(self.node.clone())
     }
 
-    /// Serves until `shutdown` completes; then tells every client to come back, and returns when all have been told.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    /// Serves until it is told how to leave; then tells every client to come back, and returns when all have been
+    /// told and what was under way is finished. A later order replaces what is left of an earlier one; without anybody
+    /// who could give orders it leaves at once.
+    pub async fn run(self, mut orders: mpsc::Receiver<Drain>) {
         let Server { listener, node } = self;
         let ticking = tokio::spawn(tick(node.clone()));
-        tokio::select! {
-            () = accept(listener, &node) => {}
-            () = shutdown => {}
-        }
-        node.stop();
-        let told = async {
-            while node.open_sockets() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        if tokio::time::timeout(FAREWELL, told).await.is_err() {
-            tracing::warn!(sockets = node.open_sockets(), "sockets did not answer the close in time");
-        }
+        let accepting = tokio::spawn(accept(listener, node.clone()));
+        drain::leave(&node, &mut orders).await;
+        accepting.abort();
+        // The listener is gone when the task is.
+        let _ = accepting.await;
+        drain::farewell(&node).await;
         ticking.abort();
     }
 }
@@ -102,6 +106,11 @@ impl AppsHandle {
     /// closed with 4003; all others stay.
     pub fn replace(&self, apps: Vec<App>) {
         self.0.replace_apps(apps);
+    }
+
+    /// Says whether what the apps are read from can be read; a server whose store fails is not ready.
+    pub fn set_store_fails(&self, fails: bool) {
+        self.0.set_store_fails(fails);
     }
 
     /// What the server counts.
@@ -127,7 +136,7 @@ async fn tick(node: Arc<Node>) {
     }
 }
 
-async fn accept(listener: TcpListener, node: &Arc<Node>) {
+async fn accept(listener: TcpListener, node: Arc<Node>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -153,6 +162,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn serve(stream: TcpStream, node: Arc<Node>) {
     // A socket that refuses this is slower, not wrong.
     let _ = stream.set_nodelay(true);
+    let mut phase = node.follow_phase();
     let service = service_fn(move |request| http::answer(node.clone(), request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -161,7 +171,20 @@ async fn serve(stream: TcpStream, node: Arc<Node>) {
         .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();
-    if let Err(error) = connection.await {
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = ending(&mut phase) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
     }
+}
+
+async fn ending(phase: &mut watch::Receiver<Phase>) {
+    // Without a node to tell the phase there is nothing to wait for.
+    let _ = phase.wait_for(|phase| *phase == Phase::Ending).await;
 }

@@ -455,7 +455,7 @@ fn subscribing_ends_as_it_is_told() {
     server.running.signal("TERM");
     let closed = subscriber.end();
     assert_eq!(closed.code, 1);
-    assert!(closed.err.contains("closed the connection with 4200"), "{}", closed.err);
+    assert!(closed.err.contains("closed the connection with 4100"), "{}", closed.err);
     assert_eq!(server.running.end().code, 0);
 }
 

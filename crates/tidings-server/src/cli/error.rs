@@ -59,6 +59,9 @@ pub(super) enum CliError {
     /// Nobody listens there, or the connection broke.
     #[error("cannot reach {target}: {reason}; is the server running?")]
     Unreachable { target: Target, reason: String },
+    /// No server has this data directory in use.
+    #[error("no server runs with the data directory {}; name another one with --data-dir or TIDINGS_DATA_DIR", .data_dir.display())]
+    NotRunning { data_dir: PathBuf },
     /// The server said no.
     #[error("the server refused with {status}: {message}")]
     Refused { status: u16, message: String },
@@ -85,7 +88,7 @@ impl CliError {
             | CliError::Channel(_)
             | CliError::SocketId { .. }
             | CliError::NoMember { .. } => Exit::Usage,
-            CliError::Unreachable { .. } => Exit::Unreachable,
+            CliError::Unreachable { .. } | CliError::NotRunning { .. } => Exit::Unreachable,
             CliError::Store(_)
             | CliError::Bind { .. }
             | CliError::Input { .. }

@@ -3,6 +3,8 @@
 mod apps;
 mod check;
 mod completions;
+mod control;
+mod drain;
 mod error;
 mod explain_auth;
 mod known;
@@ -32,8 +34,8 @@ Exit codes:
   2  wrong use or wrong configuration
   3  no server could be reached
 
-Variables: TIDINGS_CONFIG, TIDINGS_HOST, TIDINGS_PORT, TIDINGS_DATA_DIR, TIDINGS_ACTIVITY_TIMEOUT, TIDINGS_LOG;
-PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET are the first app. Flags win over variables, these over the file.";
+Variables: TIDINGS_CONFIG, TIDINGS_HOST, TIDINGS_PORT, TIDINGS_DATA_DIR, TIDINGS_ACTIVITY_TIMEOUT, TIDINGS_DRAIN_DELAY,
+TIDINGS_DRAIN_WINDOW, TIDINGS_LOG; PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET are the first app. Flags win over variables, these over the file.";
 
 /// A self-hosted server for Pusher's clients and backends.
 #[derive(Parser)]
@@ -50,6 +52,8 @@ struct Cli {
 enum Verb {
     /// Run the server; what happens without a verb
     Serve(serve::ServeArgs),
+    /// Have the running server leave: its sockets are closed one after the other, then it ends
+    Drain(drain::DrainArgs),
     /// Look for mistakes in a configuration file
     Check(check::CheckArgs),
     /// Add, show and change the apps of the data directory
@@ -119,6 +123,7 @@ pub fn main() -> ExitCode {
     let environment = Environment::of_process();
     let done = match verb.unwrap_or(Verb::Serve(serve)) {
         Verb::Serve(args) => serve::run(&args, &environment),
+        Verb::Drain(args) => drain::run(&args, &environment),
         Verb::Check(args) => check::run(&args),
         Verb::Apps(verb) => apps::run(verb, &environment),
         Verb::Trigger(args) => trigger::run(args, &environment),

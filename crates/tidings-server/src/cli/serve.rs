@@ -14,17 +14,19 @@ use tidings_store::Store;
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc as orders,
 };
 
 use super::{
     ConfigArgs, Exit, apps,
+    control::Control,
     error::CliError,
     known, log, print,
     screen::{Screen, Start},
     target::Target,
 };
 use crate::{
-    AppsHandle, Clock, Server, ServerConfig,
+    AppsHandle, Clock, Drain, Server, ServerConfig,
     config::{Config, Environment, Flags, Loaded, parse_host},
 };
 
@@ -96,9 +98,23 @@ async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), C
     };
     print(&screen.text())?;
     tracing::info!(address = %bound, apps = apps.len(), "listening");
+    let (orders, given) = orders::channel(1);
+    let control = match Control::listen(&config.data_dir).await {
+        Ok(control) => Some(tokio::spawn(control.pass_on(config.drain, orders.clone()))),
+        Err(error) => {
+            tracing::warn!(%error, "`tidings drain` will not reach this server");
+            None
+        }
+    };
+    tokio::spawn(signals.pass_on(config.drain, orders));
     let watch = Watch::start(store, seen, config.apps, server.apps());
-    server.run(signals.wait()).await;
+    server.run(given).await;
     watch.stop();
+    if let Some(control) = control {
+        control.abort();
+        // Its file is removed with it.
+        let _ = control.await;
+    }
     Ok(())
 }
 
@@ -130,7 +146,9 @@ impl Watch {
         let (stop, stopped) = mpsc::sync_channel(0);
         let thread = thread::spawn(move || {
             while stopped.recv_timeout(WATCH_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
-                if let Err(error) = pass_on(&store, &configured, &apps, &mut seen) {
+                let passed = pass_on(&store, &configured, &apps, &mut seen);
+                apps.set_store_fails(passed.is_err());
+                if let Err(error) = passed {
                     tracing::error!(%error, "the apps of the store cannot be read; those of before are used");
                 }
             }
@@ -170,14 +188,17 @@ impl Signals {
         })
     }
 
-    /// Returns at the first; the second ends the process.
-    async fn wait(mut self) {
+    /// The first has the server leave as configured, the second hastens it, the third ends the process.
+    async fn pass_on(mut self, configured: Drain, orders: orders::Sender<Drain>) {
         self.next().await;
-        tracing::info!("shutting down; a second signal ends at once");
-        tokio::spawn(async move {
-            self.next().await;
-            std::process::exit(130);
-        });
+        tracing::info!("leaving; a second signal hastens it");
+        // A server that takes no orders any more is about to end.
+        let _ = orders.send(configured).await;
+        self.next().await;
+        tracing::info!("leaving at once; a third signal ends the process");
+        let _ = orders.send(Drain::AT_ONCE).await;
+        self.next().await;
+        std::process::exit(130);
     }
 
     async fn next(&mut self) {

@@ -16,9 +16,12 @@ const HOST: &str = "TIDINGS_HOST";
 const PORT: &str = "TIDINGS_PORT";
 const DATA_DIR: &str = "TIDINGS_DATA_DIR";
 const ACTIVITY_TIMEOUT: &str = "TIDINGS_ACTIVITY_TIMEOUT";
+const DRAIN_DELAY: &str = "TIDINGS_DRAIN_DELAY";
+const DRAIN_WINDOW: &str = "TIDINGS_DRAIN_WINDOW";
 /// Which lines are logged; the log reads it.
 pub(crate) const LOG: &str = "TIDINGS_LOG";
-const OURS: [&str; 6] = [CONFIG, HOST, PORT, DATA_DIR, ACTIVITY_TIMEOUT, LOG];
+const OURS: [&str; 8] =
+    [CONFIG, HOST, PORT, DATA_DIR, ACTIVITY_TIMEOUT, DRAIN_DELAY, DRAIN_WINDOW, LOG];
 
 pub(super) const APP_ID: &str = "PUSHER_APP_ID";
 pub(super) const APP_KEY: &str = "PUSHER_APP_KEY";
@@ -70,6 +73,8 @@ pub(super) fn read(environment: &Environment, report: &mut Report) -> Variables 
                 let seconds = text.parse().map_err(|_| MistakeKind::value(rules::ACTIVITY_TIMEOUT, text))?;
                 rules::activity_timeout(seconds)
             }),
+            drain_delay: reader.value(DRAIN_DELAY, rules::parse_drain),
+            drain_window: reader.value(DRAIN_WINDOW, rules::parse_drain),
             data_dir: environment.value(DATA_DIR).map(PathBuf::from),
         },
         app: reader.app(),

@@ -94,6 +94,8 @@ impl<'s> Reader<'s, '_> {
             host: self.value(&mut section, "host", host),
             port: self.value(&mut section, "port", port),
             activity_timeout: self.value(&mut section, "activity_timeout", activity_timeout),
+            drain_delay: self.value(&mut section, "drain_delay", drain),
+            drain_window: self.value(&mut section, "drain_window", drain),
             data_dir: self.value(&mut section, "data_dir", |value| text(value, "a path").map(PathBuf::from)),
         };
         self.finish(&section);
@@ -268,6 +270,10 @@ fn port(value: &DeValue<'_>) -> Result<u16, MistakeKind> {
 
 fn activity_timeout(value: &DeValue<'_>) -> Result<Duration, MistakeKind> {
     rules::activity_timeout(number(value, rules::ACTIVITY_TIMEOUT)?)
+}
+
+fn drain(value: &DeValue<'_>) -> Result<Duration, MistakeKind> {
+    rules::drain(number(value, rules::DRAIN)?)
 }
 
 /// An id; people write `id = 123` as well.

@@ -16,13 +16,13 @@ use std::{
 
 use tidings_protocol::App;
 
-use crate::ServerConfig;
+use crate::{Drain, ServerConfig};
 
 pub use environment::Environment;
 pub(crate) use environment::LOG;
 pub(crate) use finding::nearest;
 pub use finding::{ConfigErrors, Finding, Mistake, MistakeKind, Place, Snippet, Warning, WarningKind};
-pub use rules::{parse_host, parse_id, parse_key, parse_secret};
+pub use rules::{parse_drain, parse_host, parse_id, parse_key, parse_secret};
 
 /// Where `tidings serve` listens if it is not told.
 pub const DEFAULT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 6001);
@@ -34,6 +34,8 @@ pub const DEFAULT_DATA_DIR: &str = "./tidings-data";
 pub struct Config {
     /// How it serves.
     pub server: ServerConfig,
+    /// How it leaves.
+    pub drain: Drain,
     /// Where its store is.
     pub data_dir: PathBuf,
     /// The apps of the file and of the variables; those of the store come on top.
@@ -58,6 +60,10 @@ pub struct Layer {
     pub port: Option<u16>,
     /// After so long a silence a connection is pinged.
     pub activity_timeout: Option<Duration>,
+    /// When the server is to leave, it takes new connections for so long.
+    pub drain_delay: Option<Duration>,
+    /// Then it closes its sockets over this time.
+    pub drain_window: Option<Duration>,
     /// Where the store is.
     pub data_dir: Option<PathBuf>,
 }
@@ -106,6 +112,8 @@ impl Layer {
             host: self.host.or(below.host),
             port: self.port.or(below.port),
             activity_timeout: self.activity_timeout.or(below.activity_timeout),
+            drain_delay: self.drain_delay.or(below.drain_delay),
+            drain_window: self.drain_window.or(below.drain_window),
             data_dir: self.data_dir.or(below.data_dir),
         }
     }
@@ -117,6 +125,10 @@ impl Layer {
                 host: self.host.unwrap_or(host.into()),
                 port: self.port.unwrap_or(port),
                 activity_timeout: self.activity_timeout.unwrap_or(rules::DEFAULT_ACTIVITY_TIMEOUT),
+            },
+            drain: Drain {
+                delay: self.drain_delay.unwrap_or(rules::DEFAULT_DRAIN.delay),
+                window: self.drain_window.unwrap_or(rules::DEFAULT_DRAIN.window),
             },
             data_dir: self.data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
             apps,

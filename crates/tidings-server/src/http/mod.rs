@@ -4,6 +4,7 @@ mod channels;
 mod demo;
 mod error;
 mod events;
+mod health;
 pub(crate) mod idempotency;
 mod signed;
 mod users;
@@ -19,7 +20,7 @@ use hyper::{
 use serde_json::Value;
 
 use self::{error::HttpError, signed::Signed};
-use crate::{node::Node, ws};
+use crate::{drain::Phase, node::Node, ws};
 
 type Reply = Response<Full<Bytes>>;
 
@@ -37,16 +38,29 @@ async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Result<Reply, Ht
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     if ws::is_upgrade(&request) {
+        if node.phase() >= Phase::Closing {
+            return Err(HttpError::Leaving);
+        }
         let key = if let ["app", key] = segments[..] { Some(key) } else { None };
         return ws::upgrade(node, request, key).map_err(HttpError::Handshake);
     }
     let method = request.method().clone();
     let get = || allow(&method, &Method::GET);
     let post = || allow(&method, &Method::POST);
+    let look = || if method == Method::HEAD { Ok(()) } else { get() };
     match segments[..] {
         [""] => {
             get()?;
             demo::page(node)
+        }
+        // The second names and the further ones are those of Sockudo, Reverb and soketi: probes stay as they are.
+        ["healthz" | "live"] => {
+            look()?;
+            Ok(health::alive())
+        }
+        ["readyz" | "ready" | "up" | "accept-traffic"] => {
+            look()?;
+            Ok(health::ready(node))
         }
         ["app", _] => Err(HttpError::UpgradeRequired),
         ["apps", id, "events"] => {
@@ -114,7 +128,7 @@ fn refusal(error: &HttpError) -> Reply {
         HttpError::UpgradeRequired => {
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         }
-        HttpError::TooManyEvents | HttpError::TooManyReads => {
+        HttpError::TooManyEvents | HttpError::TooManyReads | HttpError::Leaving => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         _ => {}
