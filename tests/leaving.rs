@@ -47,7 +47,8 @@ async fn probes_by_every_name() {
     assert_eq!(get(&server, "/readyz").await, (503, json!({"status": "not ready", "reasons": reasons})));
     server.apps.set_store_fails(false);
     assert_eq!(get(&server, "/readyz").await.0, 200);
-    let (status, _) = server.request("POST /readyz HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n").await;
+    let (status, _) =
+        server.request("POST /readyz HTTP/1.1\r\nhost: test\r\ncontent-length: 0\r\n\r\n").await;
     assert_eq!(status, 405);
 }
 
@@ -67,8 +68,9 @@ async fn readiness_fails_first_and_all_else_goes_on() {
         assert_eq!(client.expect("e", "room").await, "still here");
     }
     server.leave(Drain::AT_ONCE).await;
-    before.expect_closed(4100).await;
-    after.expect_closed(4100).await;
+    for mut client in [before, after] {
+        client.expect_closed(4100).await;
+    }
     server.ended().await;
 }
 
@@ -158,5 +160,33 @@ async fn requests_under_way_are_answered() {
     assert_eq!(read_response(&mut under_way, &mut Vec::new()).await, (200, "{}".to_owned()));
     let ended = timeout(DEADLINE, idle.read(&mut [0; 16])).await.expect("in time");
     assert_eq!(ended.expect("an end"), 0, "a connection without a request is ended");
+    server.ended().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_before_the_end_is_delivered() {
+    const SOCKETS: usize = 1_000;
+    const BATCHES: usize = 20;
+    let server = TestServer::start().await;
+    let mut clients = Vec::new();
+    for _ in 0..SOCKETS {
+        let mut client = server.connect().await;
+        client.subscribe(&server, "room", None).await;
+        clients.push(client);
+    }
+    let batch: Vec<_> =
+        (0..10).map(|n| json!({"name": "e", "channel": "room", "data": n.to_string()})).collect();
+    let body = json!({"batch": batch}).to_string();
+    for _ in 0..BATCHES {
+        assert_eq!(server.post("/apps/1/batch_events", &body).await.0, 200);
+    }
+    server.leave(Drain::AT_ONCE).await;
+    for mut client in clients {
+        for at in 0..10 * BATCHES {
+            let frame = client.frame().await.unwrap_or_else(|end| panic!("{end:?} before event {at}"));
+            assert_eq!(frame["data"], json!((at % 10).to_string()));
+        }
+        client.expect_closed(4100).await;
+    }
     server.ended().await;
 }

@@ -75,6 +75,8 @@ pub struct Limits {
     pub presence_members: Limit,
     /// Bytes of a member's `user_info`.
     pub presence_member_bytes: Limit,
+    /// Channels that one connection subscribes to at a time.
+    pub channels_per_connection: Limit,
 }
 
 impl Default for Limits {
@@ -89,6 +91,7 @@ impl Default for Limits {
             events_per_batch: Limit::new(10),
             presence_members: Limit::new(100),
             presence_member_bytes: Limit::new(1024),
+            channels_per_connection: Limit::NONE,
         }
     }
 }

@@ -460,7 +460,38 @@ fn subscribing_ends_as_it_is_told() {
 }
 
 #[test]
-fn a_second_signal_ends_the_server_at_once() {
+fn drain_has_the_server_leave_and_waits_for_its_end() {
+    let folder = Folder::new("drain");
+    let nobody = folder.run(&["drain"]);
+    assert_eq!(nobody.code, 3, "{}", nobody.err);
+    assert!(nobody.err.contains("no server runs with the data directory"), "{}", nobody.err);
+    let server = folder.serve(&[]);
+    let subscriber = Running::start(&mut folder.tidings(&["subscribe", "--url", &server.url, "demo"], &[]));
+    subscriber.json_line();
+    let drained = folder.run(&["drain", "--over", "60s"]);
+    assert_eq!(
+        (drained.code, &*drained.out),
+        (0, "the server is leaving\nit has ended\n"),
+        "{}",
+        drained.err
+    );
+    assert_eq!(server.running.end().code, 0);
+    assert!(subscriber.end().err.contains("closed the connection with 4100"));
+    let wrong = folder.run(&["drain", "--over", "soon"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("must be a whole number of seconds"), "{}", wrong.err);
+    // What a server leaves that is killed does not keep the next from its orders.
+    let killed = folder.serve(&[]);
+    killed.running.signal("KILL");
+    killed.running.end();
+    assert_eq!(folder.run(&["drain"]).code, 3);
+    let next = folder.serve(&[]);
+    assert_eq!(folder.run(&["drain", "--over=0"]).code, 0);
+    assert_eq!(next.running.end().code, 0);
+}
+
+#[test]
+fn a_third_signal_ends_the_server_at_once() {
     let folder = Folder::new("second-signal");
     let server = folder.serve(&[]);
     let address = server.url.trim_start_matches("http://");

@@ -45,9 +45,9 @@ export class Server {
     await this.#end('SIGKILL');
   }
 
-  /** Has it say farewell to its clients and end. */
-  async quit() {
-    await this.#end('SIGTERM');
+  /** Has it say farewell to its clients and end; gives its exit code. */
+  async quit(milliseconds) {
+    return this.#end('SIGTERM', milliseconds);
   }
 
   async stop() {
@@ -81,14 +81,15 @@ export class Server {
     this.port = await within('the server to listen', listening);
   }
 
-  async #end(signal) {
+  async #end(signal, milliseconds) {
     const child = this.#child;
     if (child.exitCode === null && child.signalCode === null) {
       const exit = once(child, 'exit');
       child.kill(signal);
-      await within(`the server to end on ${signal}`, exit);
+      await within(`the server to end on ${signal}`, exit, milliseconds);
     }
     running.delete(child);
+    return child.exitCode;
   }
 }
 

@@ -40,9 +40,7 @@ impl Leave {
     fn parse(line: &str) -> Option<Self> {
         match line.trim_end().split(' ').collect::<Vec<_>>()[..] {
             ["drain"] => Some(Leave { over: None }),
-            ["drain", seconds] => {
-                Some(Leave { over: Some(Duration::from_secs(seconds.parse().ok()?)) })
-            }
+            ["drain", seconds] => Some(Leave { over: Some(Duration::from_secs(seconds.parse().ok()?)) }),
             _ => None,
         }
     }

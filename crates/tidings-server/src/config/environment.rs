@@ -20,8 +20,7 @@ const DRAIN_DELAY: &str = "TIDINGS_DRAIN_DELAY";
 const DRAIN_WINDOW: &str = "TIDINGS_DRAIN_WINDOW";
 /// Which lines are logged; the log reads it.
 pub(crate) const LOG: &str = "TIDINGS_LOG";
-const OURS: [&str; 8] =
-    [CONFIG, HOST, PORT, DATA_DIR, ACTIVITY_TIMEOUT, DRAIN_DELAY, DRAIN_WINDOW, LOG];
+const OURS: [&str; 8] = [CONFIG, HOST, PORT, DATA_DIR, ACTIVITY_TIMEOUT, DRAIN_DELAY, DRAIN_WINDOW, LOG];
 
 pub(super) const APP_ID: &str = "PUSHER_APP_ID";
 pub(super) const APP_KEY: &str = "PUSHER_APP_KEY";

@@ -64,6 +64,8 @@ fn a_full_file_says_everything() {
         host = "::1"
         port = 0x1771
         activity_timeout = 30
+        drain_delay = 10
+        drain_window = 0
         data_dir = "/var/lib/tidings"
 
         [[apps]]
@@ -88,6 +90,7 @@ fn a_full_file_says_everything() {
         events_per_batch = 7
         presence_members = 0
         presence_member_bytes = 9
+        channels_per_connection = 10
         "#,
     );
     assert_eq!(report, Ok(Vec::new()));
@@ -95,6 +98,8 @@ fn a_full_file_says_everything() {
         host: Some("::1".parse().expect("address")),
         port: Some(6001),
         activity_timeout: Some(Duration::from_secs(30)),
+        drain_delay: Some(Duration::from_secs(10)),
+        drain_window: Some(Duration::ZERO),
         data_dir: Some("/var/lib/tidings".into()),
     };
     assert_eq!(config.server, server);
@@ -115,6 +120,7 @@ fn a_full_file_says_everything() {
         events_per_batch: Limit::new(7),
         presence_members: Limit::NONE,
         presence_member_bytes: Limit::new(9),
+        channels_per_connection: Limit::new(10),
     };
     assert_eq!(app.limits, limits);
 }
@@ -264,6 +270,17 @@ t.toml:3:8: key `server.port`: must be a whole number from 0 to 65535, not 65536
 t.toml:4:20: key `server.activity_timeout`: must be a whole number of seconds from 1 to 3600, not 0
  4 | activity_timeout = 0
    |                    ^
+",
+    );
+    check(
+        "[server]\ndrain_delay = 3601\ndrain_window = -1\n",
+        "
+t.toml:2:15: key `server.drain_delay`: must be a whole number of seconds from 0 to 3600, not 3601
+ 2 | drain_delay = 3601
+   |               ^^^^
+t.toml:3:16: key `server.drain_window`: must be a whole number of seconds from 0 to 3600, not -1
+ 3 | drain_window = -1
+   |                ^^
 ",
     );
     check(
@@ -494,6 +511,11 @@ fn variables_with_mistakes() {
         "TIDINGS_HOST: must be an IP address or localhost, not \"here\"\n\
          TIDINGS_PORT: must be a whole number from 0 to 65535, not \"http\"\n\
          TIDINGS_ACTIVITY_TIMEOUT: must be a whole number of seconds from 1 to 3600, not \"2m\"",
+    );
+    check_variables(
+        &[("TIDINGS_DRAIN_DELAY", "2h"), ("TIDINGS_DRAIN_WINDOW", "61m")],
+        "TIDINGS_DRAIN_DELAY: must be a whole number of seconds from 0 to 3600, not \"2h\"\n\
+         TIDINGS_DRAIN_WINDOW: must be a whole number of seconds from 0 to 3600, not 3660",
     );
     check_variables(
         &[("PUSHER_APP_ID", "1")],

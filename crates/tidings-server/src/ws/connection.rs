@@ -353,7 +353,8 @@ impl Task {
         }
     }
 
-    /// Says why, and waits for the peer's close frame. The channels are left at once: nothing is delivered any more.
+    /// Says why, and waits for the peer's close frame. The channels are left before: what was published until then is
+    /// delivered, and nothing any more.
     fn close(&mut self, close: &Close) {
         if !matches!(self.end, End::Open) {
             return;
@@ -363,11 +364,11 @@ impl Task {
             self.node.metrics.slow_consumer_closed();
         }
         self.log_closed(Some(close.code()), &close.message());
+        self.leave();
         self.socket.outbox().close(close, slow);
         // Who reads slowly has much to read before the close frame.
         let wait = if slow { STALLED_AFTER } else { CLOSE_REPLY };
         self.end = End::Closing { until: self.node.clock.now() + wait };
-        self.leave();
     }
 
     /// The socket is broken or at its end.
