@@ -6,7 +6,10 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
-    sync::mpsc::{self, Receiver},
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver},
+    },
     thread,
     time::Duration,
 };
@@ -80,7 +83,8 @@ impl Drop for Folder {
 struct Running {
     child: Child,
     lines: Receiver<String>,
-    err: Option<thread::JoinHandle<String>>,
+    err: Arc<Mutex<String>>,
+    err_ended: Receiver<()>,
 }
 
 /// How it ended.
@@ -94,19 +98,23 @@ impl Running {
     fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut err = child.stderr.take().expect("a pipe");
+        let err_lines = BufReader::new(child.stderr.take().expect("a pipe"));
         let (sender, lines) = mpsc::sync_channel(10_000);
         thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
         });
-        let err = thread::spawn(move || {
-            let mut text = String::new();
-            let _ = err.read_to_string(&mut text);
-            text
+        let err = Arc::new(Mutex::new(String::new()));
+        let (end, err_ended) = mpsc::sync_channel(0);
+        let text = err.clone();
+        thread::spawn(move || {
+            for line in err_lines.lines().map_while(Result::ok) {
+                *text.lock().expect("no panic") += &(line + "\n");
+            }
+            drop(end);
         });
-        Running { child, lines, err: Some(err) }
+        Running { child, lines, err, err_ended }
     }
 
     fn line(&self) -> String {
@@ -123,10 +131,17 @@ impl Running {
         assert!(Command::new("/bin/sh").args(["-c", &kill]).status().expect("a shell").success());
     }
 
+    /// Waits until it has said this on standard error.
+    fn said(&self, text: &str) {
+        soon(text, || self.err.lock().expect("no panic").contains(text).then_some(()));
+    }
+
     fn end(mut self) -> Ended {
         let status = soon("the program ends", || self.child.try_wait().expect("a child"));
         let out = self.lines.iter().map(|line| line + "\n").collect();
-        let err = self.err.take().expect("taken once").join().expect("a text");
+        // Nothing is sent there, but that the sender goes tells the end.
+        let _ = self.err_ended.recv_timeout(DEADLINE);
+        let err = self.err.lock().expect("no panic").clone();
         Ended { code: status.code().unwrap_or(-1), out, err }
     }
 }
@@ -355,7 +370,16 @@ fn apps_are_added_listed_shown_rotated_and_disabled() {
     let rotated = folder.run_json(&["apps", "rotate", "1", "--json"]);
     assert_eq!(rotated["key"], one["key"]);
     assert_ne!(rotated["secret"], one["secret"]);
+    assert_eq!(rotated["previous_secret"], one["secret"]);
     assert_eq!(folder.run_json(&["apps", "show", "1", "--json"]), rotated);
+    let shown = folder.run(&["apps", "show", "1"]).out;
+    let before = one["secret"].as_str().expect("a text");
+    assert!(
+        shown.contains(&format!("before  {before}  (good until `tidings apps rotate 1 --finish`)")),
+        "{shown}"
+    );
+    let finished = folder.run_json(&["apps", "rotate", "1", "--finish", "--json"]);
+    assert_eq!((&finished["secret"], &finished["previous_secret"]), (&rotated["secret"], &Value::Null));
     assert_eq!(folder.run(&["apps", "disable", "2"]).out, "app 2 is disabled\n");
     assert!(folder.run(&["apps", "list"]).out.ends_with("2  two  disabled\n"));
     assert_eq!(folder.run(&["apps", "enable", "2"]).out, "app 2 is enabled\n");
@@ -539,6 +563,78 @@ fn a_running_server_notices_what_is_done_to_its_apps() {
     let which = folder.run(&["trigger", "--url", &server.url, "demo", "hello"]);
     assert_eq!(which.code, 2);
     assert!(which.err.contains(&format!("choose one with --app: {first}, 5")), "{}", which.err);
+}
+
+/// A file with an app of this secret, and more lines of it.
+fn config_of(secret: &str, lines: &str) -> String {
+    format!("[[apps]]\nid = \"7\"\nkey = \"seven\"\nsecret = \"{secret}\"\n{lines}\n")
+}
+
+#[test]
+fn a_changed_file_is_taken_under_load_and_no_socket_dropped() {
+    const CHANGES: usize = 5;
+    let (old, new) = ("0123456789abcdef", "fedcba9876543210");
+    let folder = Folder::new("reload-file");
+    let config = folder.write("t.toml", &config_of(old, ""));
+    let with_old = folder.write("old.toml", &config_of(old, ""));
+    let with_new = folder.write("new.toml", &config_of(new, ""));
+    let server = folder.serve(&["--config", &config]);
+    let subscriber = Running::start(
+        &mut folder.tidings(&["subscribe", "--config", &config, "--url", &server.url, "demo"], &[]),
+    );
+    subscriber.json_line();
+    let mut sent = 0;
+    let mut trigger = |with: &str, event: &str| {
+        let args = ["trigger", "--config", with, "--url", &server.url, "demo", event, "{}"];
+        let ended = folder.run(&args);
+        sent += i32::from(ended.code == 0);
+        ended
+    };
+    let is = |code: i32| move |ended: Ended| (ended.code == code).then_some(());
+
+    // Noticed without a signal.
+    folder.write("t.toml", &config_of(new, &format!("previous_secret = \"{old}\"")));
+    soon("the new secret is good", || is(0)(trigger(&with_new, "hello")));
+    assert_eq!(trigger(&with_old, "hello").code, 0, "the old one is still good");
+
+    // At once with a signal, again and again while events come.
+    for limit in 1..=CHANGES {
+        folder.write("t.toml", &config_of(new, &format!("[apps.limits]\nevent_bytes = {limit}")));
+        server.running.signal("HUP");
+        let too_big = format!("limit of {limit} bytes");
+        soon(&too_big, || {
+            let body = "x".repeat(limit + 1);
+            let args = ["trigger", "--config", &with_new, "--url", &server.url, "demo", "e", &body];
+            is(1)(folder.run(&args))
+        });
+    }
+    assert_eq!(trigger(&with_old, "hello").code, 1, "the old one is good no more");
+
+    // A mistake changes nothing, and is told with its place.
+    folder.write("t.toml", &config_of(old, "[apps.limits]\nevent_bites = 9"));
+    server.running.signal("HUP");
+    server.running.said("nothing has changed");
+    server.running.said("t.toml:6:1: key `apps[0].limits.event_bites`");
+    server.running.said("unknown key; did you mean `event_bytes`?");
+    folder.write("t.toml", &format!("[server]\nactivity_timeout = 9\n{}", config_of(new, "enabled = true")));
+    server.running.signal("HUP");
+    server.running.said("server.activity_timeout");
+    soon("the file without a mistake is taken", || is(0)(trigger(&with_new, "last")));
+
+    loop {
+        let event = subscriber.json_line();
+        sent -= 1;
+        if event["event"] == "last" {
+            break;
+        }
+    }
+    assert_eq!(sent, 0, "each event came, and the socket stayed");
+    folder.write("t.toml", &config_of(new, "enabled = false"));
+    server.running.signal("HUP");
+    let closed = subscriber.end();
+    assert!(closed.err.contains("closed the connection with 4003"), "{}", closed.err);
+    server.running.signal("TERM");
+    assert_eq!(server.running.end().code, 0);
 }
 
 #[test]

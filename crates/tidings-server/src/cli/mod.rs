@@ -15,6 +15,7 @@ mod snippets;
 mod subscribe;
 mod target;
 mod trigger;
+mod watch;
 
 use std::{
     io::{self, Write as _},

@@ -4,8 +4,6 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::mpsc,
-    thread,
-    time::Duration,
 };
 
 use clap::Args;
@@ -21,17 +19,15 @@ use super::{
     ConfigArgs, Exit, apps,
     control::Control,
     error::CliError,
-    known, log, print,
+    log, print,
     screen::{Screen, Start},
     target::Target,
+    watch::{Sources, Watch, served},
 };
 use crate::{
-    AppsHandle, Clock, Drain, Server, ServerConfig,
+    Clock, Drain, Server, ServerConfig,
     config::{Config, Environment, Flags, Loaded, parse_host},
 };
-
-/// How often the store is asked whether the command line has changed something.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -65,11 +61,12 @@ pub(super) fn run(args: &ServeArgs, environment: &Environment) -> Result<Exit, C
         tracing::warn!(%error, "the limit of open files cannot be raised; each connection is one");
     }
     let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)?;
-    runtime.block_on(serve(config, store, &args.config))?;
+    let sources = Sources { flags: args.flags(), environment: environment.clone() };
+    runtime.block_on(serve(config, store, sources, &args.config))?;
     Ok(Exit::Done)
 }
 
-async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), CliError> {
+async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArgs) -> Result<(), CliError> {
     let signals = Signals::listen().map_err(CliError::Runtime)?;
     // Before the apps are read, so that no change falls between.
     let seen = store.data_version()?;
@@ -106,9 +103,14 @@ async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), C
             None
         }
     };
-    tokio::spawn(signals.pass_on(config.drain, orders));
-    let watch = Watch::start(store, seen, config.apps, server.apps());
+    let drain = config.drain;
+    let watch = Watch::start(sources, config, store, seen, server.apps());
+    let reloading = tokio::spawn(reload_on(signals.hangup, watch.reloader()));
+    tokio::spawn(signals.end.pass_on(drain, orders));
     server.run(given).await;
+    reloading.abort();
+    // With it the last who could wake the watch is gone.
+    let _ = reloading.await;
     watch.stop();
     if let Some(control) = control {
         control.abort();
@@ -123,71 +125,36 @@ fn bind(config: ServerConfig, apps: Vec<App>) -> Result<Server, CliError> {
     Server::bind(config, apps, Clock::system()).map_err(|source| CliError::Bind { address, source })
 }
 
-/// The apps to serve.
-fn served(configured: &[App], store: &Store) -> Result<Vec<App>, CliError> {
-    let stored = store.apps()?;
-    for app in stored.iter().filter(|app| known::is_hidden(configured, app)) {
-        tracing::warn!(
-            app_id = app.id,
-            "the configuration has an app of this id or key; that of the store is not used"
-        );
-    }
-    Ok(known::merge(configured, &stored))
-}
-
-/// A thread that passes on to the server what the command line changes in the store.
-struct Watch {
-    stop: mpsc::SyncSender<()>,
-    thread: thread::JoinHandle<()>,
-}
-
-impl Watch {
-    fn start(store: Store, mut seen: u32, configured: Vec<App>, apps: AppsHandle) -> Self {
-        let (stop, stopped) = mpsc::sync_channel(0);
-        let thread = thread::spawn(move || {
-            while stopped.recv_timeout(WATCH_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
-                let passed = pass_on(&store, &configured, &apps, &mut seen);
-                apps.set_store_fails(passed.is_err());
-                if let Err(error) = passed {
-                    tracing::error!(%error, "the apps of the store cannot be read; those of before are used");
-                }
-            }
-        });
-        Watch { stop, thread }
-    }
-
-    /// Ends the thread, and with it the store's connection.
-    fn stop(self) {
-        drop(self.stop);
-        // A thread that panicked has said so.
-        let _ = self.thread.join();
-    }
-}
-
-/// Replaces the server's apps if the store has changed since it was last seen.
-fn pass_on(store: &Store, configured: &[App], apps: &AppsHandle, seen: &mut u32) -> Result<(), CliError> {
-    let version = store.data_version()?;
-    if *seen != version {
-        *seen = version;
-        apps.replace(served(configured, store)?);
-    }
-    Ok(())
-}
-
-/// Ctrl-C and what process managers send.
+/// What people and process managers send.
 struct Signals {
+    hangup: Signal,
+    end: EndSignals,
+}
+
+struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Signals {
+        let end = EndSignals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-        })
+        };
+        Ok(Signals { hangup: signal(SignalKind::hangup())?, end })
     }
+}
 
+/// Has the configuration read again at each signal.
+async fn reload_on(mut hangup: Signal, reload: mpsc::SyncSender<()>) {
+    while hangup.recv().await.is_some() {
+        // One that waits already will see what this one would.
+        let _ = reload.try_send(());
+    }
+}
+
+impl EndSignals {
     /// The first has the server leave as configured, the second hastens it, the third ends the process.
     async fn pass_on(mut self, configured: Drain, orders: orders::Sender<Drain>) {
         self.next().await;

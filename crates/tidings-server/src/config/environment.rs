@@ -1,6 +1,10 @@
 //! Variables of the environment.
 
-use std::{collections::BTreeMap, env, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+};
 
 use tidings_protocol::App;
 use tidings_store::AppSettings;
@@ -33,7 +37,6 @@ pub struct Environment(BTreeMap<String, String>);
 /// What they say.
 #[derive(Default)]
 pub(super) struct Variables {
-    pub(super) config: Option<PathBuf>,
     pub(super) server: Layer,
     pub(super) app: Option<App>,
 }
@@ -54,6 +57,13 @@ impl Environment {
     }
 }
 
+impl Environment {
+    /// The file that they name.
+    pub(crate) fn config_file(&self) -> Option<&Path> {
+        self.value(CONFIG).map(Path::new)
+    }
+}
+
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
         Environment(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
@@ -64,7 +74,6 @@ pub(super) fn read(environment: &Environment, report: &mut Report) -> Variables 
     warn_of_unknown(environment, report);
     let mut reader = Reader { environment, report };
     Variables {
-        config: environment.value(CONFIG).map(PathBuf::from),
         server: Layer {
             host: reader.value(HOST, rules::parse_host),
             port: reader.port(),

@@ -119,13 +119,20 @@ impl<'s> Reader<'s, '_> {
             |value| rules::parse_secret(text(value, "a text")?),
             WarningKind::of_secret,
         );
+        let previous =
+            self.value(&mut section, "previous_secret", |value| rules::parse_secret(text(value, "a text")?));
         let settings = self.settings(&mut section);
         self.finish(&section);
         let (id, id_span) = id?;
         let (key, key_span) = key?;
         self.claim(ids, &section.path, "id", (&id, id_span));
         self.claim(keys, &section.path, "key", (&key, key_span));
-        Some(settings.to_app(id, key, secret?.0))
+        let (secret, _) = secret?;
+        let secret = match previous {
+            Some(previous) => secret.replacing(previous),
+            None => secret,
+        };
+        Some(settings.to_app(id, key, secret))
     }
 
     /// A value that must be there, and its place.

@@ -85,7 +85,7 @@ impl Config {
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigErrors> {
         let mut report = finding::Report::default();
         let variables = environment::read(environment, &mut report);
-        let file = match flags.config.as_deref().or(variables.config.as_deref()) {
+        let file = match flags.config.as_deref().or_else(|| environment.config_file()) {
             Some(path) => file::read(path, &mut report),
             None => file::FileConfig::default(),
         };
@@ -93,6 +93,23 @@ impl Config {
         let warnings = report.finish()?;
         let server = flags.server.clone().or(variables.server).or(file.server);
         Ok(Loaded { config: server.with_defaults(apps), warnings })
+    }
+
+    /// The keys that have another value than in `running`, and which a running server cannot change.
+    pub(crate) fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
+        let Config { server, drain, data_dir, apps: _ } = self;
+        let ServerConfig { host, port, activity_timeout } = server;
+        [
+            ("server.host", *host != running.server.host),
+            ("server.port", *port != running.server.port),
+            ("server.activity_timeout", *activity_timeout != running.server.activity_timeout),
+            ("server.drain_delay", drain.delay != running.drain.delay),
+            ("server.drain_window", drain.window != running.drain.window),
+            ("server.data_dir", *data_dir != running.data_dir),
+        ]
+        .into_iter()
+        .filter_map(|(key, changed)| changed.then_some(key))
+        .collect()
     }
 
     /// Reads a file alone.
@@ -136,11 +153,16 @@ impl Layer {
     }
 }
 
+/// Whether two have the same credentials; the file may also know a secret that is being replaced.
+fn is_same(of_file: &App, of_variables: &App) -> bool {
+    of_file.key == of_variables.key && of_file.secret.clone().alone() == of_variables.secret
+}
+
 /// The app of the variables before those of the file, which may say more about that same app.
 fn with_first(first: Option<App>, mut apps: Vec<App>, report: &mut finding::Report) -> Vec<App> {
     let Some(first) = first else { return apps };
     match apps.iter().position(|app| app.id == first.id) {
-        Some(at) if apps[at].key == first.key && apps[at].secret == first.secret => {
+        Some(at) if is_same(&apps[at], &first) => {
             apps[..=at].rotate_right(1);
         }
         Some(_) => {

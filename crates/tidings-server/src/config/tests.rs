@@ -1,6 +1,9 @@
 use std::{fs, process};
 
-use tidings_protocol::{app::Limits, limit::Limit};
+use tidings_protocol::{
+    app::{AppSecret, Limits},
+    limit::Limit,
+};
 
 use super::*;
 
@@ -72,6 +75,7 @@ fn a_full_file_says_everything() {
         id = 123
         key = "the-key"
         secret = "the secret of the app"
+        previous_secret = "the secret before"
         enabled = false
         client_events = false
         user_authentication = false
@@ -105,6 +109,7 @@ fn a_full_file_says_everything() {
     assert_eq!(config.server, server);
     let app = &config.apps[0];
     assert_eq!((&*app.id, &*app.key, app.secret.reveal()), ("123", "the-key", "the secret of the app"));
+    assert_eq!(app.secret.previous().map(AppSecret::reveal), Some("the secret before"));
     assert!(!app.enabled && !app.features.client_events && !app.features.user_authentication);
     assert!(app.features.watchlist_events && app.features.subscription_count);
     assert!(app.features.authorized_connections);

@@ -44,6 +44,7 @@ fn keeps_apps_over_a_restart() {
     first.settings.limits.connections = Limit::new(7);
     first.settings.allowed_origins = Origins::parse(vec!["https://A.example".into()]).expect("pattern");
     let later = StoredApp { created_at: first.created_at + Duration::from_secs(1), ..app("0", "k0") };
+    first.secret = first.secret.replacing(AppSecret::new("the one before"));
     let store = folder.open();
     store.add_app(&later).expect("added");
     store.add_app(&first).expect("added");
