@@ -7,3 +7,4 @@ mod harness;
 mod http_api;
 mod leaving;
 mod lifecycle;
+mod metrics;

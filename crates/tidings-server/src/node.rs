@@ -1,11 +1,13 @@
 //! The one road for everything that is published, joined and left.
 
 use std::{
+    collections::HashMap,
     hash::Hash,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -22,7 +24,8 @@ use crate::{
     clock::Clock,
     drain::Phase,
     hub::{Seat, fanout::Fanout},
-    metrics::Metrics,
+    lock,
+    metrics::{Metrics, Traffic},
     wheel::Wheel,
     ws::{
         frame::Frame,
@@ -40,7 +43,11 @@ pub(crate) struct Node {
     pub(crate) wheel: Wheel,
     /// Only this machine reaches the server.
     pub(crate) is_local: bool,
+    /// When it was made, since 1970.
+    pub(crate) started_unix: Duration,
     sockets: DashMap<SocketId, Arc<Socket>>,
+    /// What was sent to sockets that are gone, by app.
+    sent_before: Mutex<HashMap<Arc<str>, Traffic>>,
     phase: watch::Sender<Phase>,
     /// The store could not be read when it was last looked at.
     store_fails: AtomicBool,
@@ -63,11 +70,13 @@ impl Node {
         Node {
             apps: Apps::new(apps, fanout.clone()),
             wheel: Wheel::new(clock.now()),
+            started_unix: clock.unix(),
             clock,
             timing: Arc::new(timing),
             is_local,
             metrics: Metrics::default(),
             sockets: DashMap::new(),
+            sent_before: Mutex::default(),
             phase: watch::Sender::new(Phase::Serving),
             store_fails: AtomicBool::new(false),
             fanout,
@@ -118,7 +127,7 @@ impl Node {
         if closed.is_empty() {
             return;
         }
-        self.close_where(&Close::AppDisabled, |socket| closed.iter().any(|id| **id == *socket.app_id()));
+        self.close_where(&Close::AppDisabled, |socket| closed.iter().any(|id| id == socket.app_id()));
     }
 
     /// How far it is on its way out.
@@ -176,7 +185,24 @@ impl Node {
     }
 
     pub(crate) fn closed(&self, socket: &Socket) {
+        // Under the lock, so that what was sent to it is counted once by whoever adds it up.
+        let mut sent_before = lock(&self.sent_before);
         self.sockets.remove(&socket.id());
+        let (sent, _) = socket.outbox().sent();
+        sent_before.entry(socket.app_id().clone()).or_default().add(sent);
+    }
+
+    /// What was sent since the start, by app; and the bytes that wait to be sent.
+    pub(crate) fn sent(&self) -> (HashMap<Arc<str>, Traffic>, usize) {
+        let sent_before = lock(&self.sent_before);
+        let mut by_app = sent_before.clone();
+        let mut queued = 0;
+        for socket in self.all_sockets() {
+            let (sent, waiting) = socket.outbox().sent();
+            by_app.entry(socket.app_id().clone()).or_default().add(sent);
+            queued += waiting;
+        }
+        (by_app, queued)
     }
 
     /// Does what is due, once a second.

@@ -21,7 +21,7 @@ use crate::{
     drain::{self, Phase},
     http,
     linger::Lingering,
-    metrics::Metrics,
+    metrics::{self, Metrics},
     node::Node,
     wheel,
 };
@@ -41,6 +41,7 @@ pub struct ServerConfig {
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
+    for_operators: Option<TcpListener>,
     node: Arc<Node>,
 }
 
@@ -67,7 +68,19 @@ impl Server {
         let timing = Timing { activity_timeout: config.activity_timeout, ..Timing::default() };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let node = Node::new(apps, clock, timing, workers, config.host.is_loopback());
-        Ok(Server { listener, node: Arc::new(node) })
+        Ok(Server { listener, for_operators: None, node: Arc::new(node) })
+    }
+
+    /// Listens at a second address too, for `/metrics` and the probes alone. Returns the address, with the port that was
+    /// taken.
+    ///
+    /// # Errors
+    /// If the address cannot be had.
+    pub fn bind_for_operators(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = listen(address)?;
+        let address = listener.local_addr()?;
+        self.for_operators = Some(listener);
+        Ok(address)
     }
 
     /// The address, with the port that was taken.
@@ -89,14 +102,19 @@ impl Server {
     /// told and what was under way is finished. A later order replaces what is left of an earlier one; without anybody
     /// who could give orders it leaves at once.
     pub async fn run(self, mut orders: mpsc::Receiver<Drain>) {
-        let Server { listener, node } = self;
+        let Server { listener, for_operators, node } = self;
         let ticking = tokio::spawn(tick(node.clone()));
-        let accepting = tokio::spawn(accept(listener, node.clone()));
+        let accepting = tokio::spawn(accept(listener, node.clone(), Door::Public));
+        let for_operators =
+            for_operators.map(|listener| tokio::spawn(accept(listener, node.clone(), Door::Operators)));
         drain::leave(&node, &mut orders).await;
         accepting.abort();
         // The listener is gone when the task is.
         let _ = accepting.await;
         drain::farewell(&node).await;
+        if let Some(accepting) = for_operators {
+            accepting.abort();
+        }
         ticking.abort();
     }
 }
@@ -111,6 +129,12 @@ impl AppsHandle {
     /// Says whether what the apps are read from can be read; a server whose store fails is not ready.
     pub fn set_store_fails(&self, fails: bool) {
         self.0.set_store_fails(fails);
+    }
+
+    /// All metrics, as Prometheus reads them.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        metrics::scrape::text(&self.0)
     }
 
     /// What the server counts.
@@ -136,11 +160,18 @@ async fn tick(node: Arc<Node>) {
     }
 }
 
-async fn accept(listener: TcpListener, node: Arc<Node>) {
+/// Whom a listener is for.
+#[derive(Clone, Copy, Debug)]
+enum Door {
+    Public,
+    Operators,
+}
+
+async fn accept(listener: TcpListener, node: Arc<Node>, door: Door) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve(stream, node.clone()));
+                tokio::spawn(serve(stream, node.clone(), door));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -159,11 +190,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(stream: TcpStream, node: Arc<Node>) {
+async fn serve(stream: TcpStream, node: Arc<Node>, door: Door) {
     // A socket that refuses this is slower, not wrong.
     let _ = stream.set_nodelay(true);
     let mut phase = node.follow_phase();
-    let service = service_fn(move |request| http::answer(node.clone(), request));
+    let service = service_fn(move |request| {
+        let node = node.clone();
+        async move {
+            match door {
+                Door::Public => http::answer(node, request).await,
+                Door::Operators => Ok(http::answer_operator(&node, &request)),
+            }
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

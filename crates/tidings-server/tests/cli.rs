@@ -514,6 +514,55 @@ fn drain_has_the_server_leave_and_waits_for_its_end() {
     assert_eq!(next.running.end().code, 0);
 }
 
+/// The status and body of a GET.
+fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head[9..12].to_owned(), body.to_owned())
+}
+
+#[test]
+fn metrics_have_a_listener_of_their_own() {
+    let folder = Folder::new("metrics");
+    let server = folder.serve(&[]);
+    let address = soon("the address of the metrics is told", || {
+        let err = server.running.err.lock().expect("no panic").clone();
+        let line = err.lines().find(|line| line.contains("metrics are served"))?.to_owned();
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        Some(line["address"].as_str().expect("a text").to_owned())
+    });
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    let (status, metrics) = get(&address, "/metrics");
+    assert_eq!(status, "200");
+    assert!(metrics.contains("\ntidings_build_info{version="), "{metrics}");
+    for name in
+        ["process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_max_fds"]
+    {
+        assert!(metrics.contains(&format!("\n{name} ")), "{metrics}");
+    }
+    assert_eq!(get(&address, "/readyz").0, "200");
+    assert_eq!(get(&address, "/").0, "404");
+    assert_eq!(
+        get(server.url.trim_start_matches("http://"), "/metrics").0,
+        "404",
+        "never on the public port"
+    );
+
+    // Who asks for a port gets it, or no server.
+    let port = address.rsplit(':').next().expect("a port");
+    let second =
+        folder.tidings(&["--port", "0", "--data-dir", "second"], &[("TIDINGS_METRICS_PORT", port)]).output();
+    let second = second.expect("the program ends");
+    assert_eq!(second.status.code(), Some(1));
+    let err = String::from_utf8_lossy(&second.stderr);
+    assert!(err.contains("cannot serve metrics on 127.0.0.1:"), "{err}");
+}
+
 #[test]
 fn a_third_signal_ends_the_server_at_once() {
     let folder = Folder::new("second-signal");

@@ -284,11 +284,8 @@ fn tell(args: &StoreArgs, app: &StoredApp) -> Result<(), CliError> {
     }
     let mut text = format!("id      {}\nkey     {}\nsecret  {}\n", app.id, app.key, app.secret.reveal());
     if let Some(previous) = app.secret.previous() {
-        text += &format!(
-            "before  {}  (good until `tidings apps rotate {} --finish`)\n",
-            previous.reveal(),
-            app.id
-        );
+        let until = format!("good until `tidings apps rotate {} --finish`", app.id);
+        text.extend(["before  ", previous.reveal(), "  (", &until, ")\n"]);
     }
     for line in changed(&app.settings) {
         text += &line;

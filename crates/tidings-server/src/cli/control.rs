@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn lines_go_there_and_back() {
-        for over in [None, Some(Duration::ZERO), Some(Duration::from_secs(60))] {
+        for over in [None, Some(Duration::ZERO), Some(Duration::from_mins(1))] {
             assert_eq!(Leave::parse(&Leave { over }.to_line()), Some(Leave { over }));
         }
         for line in ["", "drain x", "drain 1 2", "stop"] {

@@ -59,6 +59,9 @@ pub(super) enum CliError {
     /// Nobody listens there, or the connection broke.
     #[error("cannot reach {target}: {reason}; is the server running?")]
     Unreachable { target: Target, reason: String },
+    /// The address for metrics cannot be had.
+    #[error("cannot serve metrics on {address}: {source}; choose another address as [metrics] host and port")]
+    BindMetrics { address: SocketAddr, source: io::Error },
     /// No server has this data directory in use.
     #[error("no server runs with the data directory {}; name another one with --data-dir or TIDINGS_DATA_DIR", .data_dir.display())]
     NotRunning { data_dir: PathBuf },
@@ -91,6 +94,7 @@ impl CliError {
             CliError::Unreachable { .. } | CliError::NotRunning { .. } => Exit::Unreachable,
             CliError::Store(_)
             | CliError::Bind { .. }
+            | CliError::BindMetrics { .. }
             | CliError::Input { .. }
             | CliError::Output(_)
             | CliError::Runtime(_)

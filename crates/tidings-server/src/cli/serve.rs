@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     Clock, Drain, Server, ServerConfig,
-    config::{Config, Environment, Flags, Loaded, parse_host},
+    config::{Config, Environment, Flags, Loaded, MetricsAddress, parse_host},
 };
 
 #[derive(Args)]
@@ -71,7 +71,8 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     // Before the apps are read, so that no change falls between.
     let seen = store.data_version()?;
     let mut apps = served(&config.apps, &store)?;
-    let server = bind(config.server, apps.clone())?;
+    let mut server = bind(config.server, apps.clone())?;
+    serve_metrics(&mut server, config.metrics)?;
     let mut start = Start::Again;
     // Only now, so that the one time its secret is shown is not lost to a port that is in use.
     if apps.is_empty() && store.add_first_app(&apps::random(&Clock::system()))? {
@@ -123,6 +124,19 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
 fn bind(config: ServerConfig, apps: Vec<App>) -> Result<Server, CliError> {
     let address = SocketAddr::new(config.host, config.port);
     Server::bind(config, apps, Clock::system()).map_err(|source| CliError::Bind { address, source })
+}
+
+/// Has metrics served where they were chosen to be, or where it can be if nobody has chosen.
+fn serve_metrics(server: &mut Server, at: MetricsAddress) -> Result<(), CliError> {
+    let (MetricsAddress::Default(address) | MetricsAddress::Chosen(address)) = at;
+    match (server.bind_for_operators(address), at) {
+        (Ok(bound), _) => tracing::info!(address = %bound, "metrics are served at /metrics"),
+        (Err(error), MetricsAddress::Default(_)) => {
+            tracing::warn!(%address, %error, "metrics are not served; choose a port as [metrics] port");
+        }
+        (Err(source), MetricsAddress::Chosen(_)) => return Err(CliError::BindMetrics { address, source }),
+    }
+    Ok(())
 }
 
 /// What people and process managers send.

@@ -20,11 +20,24 @@ const HOST: &str = "TIDINGS_HOST";
 const PORT: &str = "TIDINGS_PORT";
 const DATA_DIR: &str = "TIDINGS_DATA_DIR";
 const ACTIVITY_TIMEOUT: &str = "TIDINGS_ACTIVITY_TIMEOUT";
+const METRICS_HOST: &str = "TIDINGS_METRICS_HOST";
+const METRICS_PORT: &str = "TIDINGS_METRICS_PORT";
 const DRAIN_DELAY: &str = "TIDINGS_DRAIN_DELAY";
 const DRAIN_WINDOW: &str = "TIDINGS_DRAIN_WINDOW";
 /// Which lines are logged; the log reads it.
 pub(crate) const LOG: &str = "TIDINGS_LOG";
-const OURS: [&str; 8] = [CONFIG, HOST, PORT, DATA_DIR, ACTIVITY_TIMEOUT, DRAIN_DELAY, DRAIN_WINDOW, LOG];
+const OURS: [&str; 10] = [
+    CONFIG,
+    HOST,
+    PORT,
+    DATA_DIR,
+    ACTIVITY_TIMEOUT,
+    DRAIN_DELAY,
+    DRAIN_WINDOW,
+    METRICS_HOST,
+    METRICS_PORT,
+    LOG,
+];
 
 pub(super) const APP_ID: &str = "PUSHER_APP_ID";
 pub(super) const APP_KEY: &str = "PUSHER_APP_KEY";
@@ -84,6 +97,8 @@ pub(super) fn read(environment: &Environment, report: &mut Report) -> Variables 
             drain_delay: reader.value(DRAIN_DELAY, rules::parse_drain),
             drain_window: reader.value(DRAIN_WINDOW, rules::parse_drain),
             data_dir: environment.value(DATA_DIR).map(PathBuf::from),
+            metrics_host: reader.value(METRICS_HOST, rules::parse_host),
+            metrics_port: reader.value(METRICS_PORT, rules::parse_port),
         },
         app: reader.app(),
     }

@@ -82,8 +82,13 @@ impl<'s> Reader<'s, '_> {
         }
         let mut root =
             Section { path: String::new(), span: root.span(), table: root.into_inner(), known: Vec::new() };
-        let server =
+        let mut server =
             self.section(&mut root, "server").map(|section| self.server(section)).unwrap_or_default();
+        if let Some(mut section) = self.section(&mut root, "metrics") {
+            server.metrics_host = self.value(&mut section, "host", host);
+            server.metrics_port = self.value(&mut section, "port", port);
+            self.finish(&section);
+        }
         let apps = root.take("apps").map(|item| self.apps(item)).unwrap_or_default();
         self.finish(&root);
         FileConfig { server, apps }
@@ -97,6 +102,8 @@ impl<'s> Reader<'s, '_> {
             drain_delay: self.value(&mut section, "drain_delay", drain),
             drain_window: self.value(&mut section, "drain_window", drain),
             data_dir: self.value(&mut section, "data_dir", |value| text(value, "a path").map(PathBuf::from)),
+            metrics_host: None,
+            metrics_port: None,
         };
         self.finish(&section);
         layer

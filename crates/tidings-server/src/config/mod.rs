@@ -9,7 +9,7 @@ mod rules;
 mod tests;
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -26,6 +26,8 @@ pub use rules::{parse_drain, parse_host, parse_id, parse_key, parse_secret};
 
 /// Where `tidings serve` listens if it is not told.
 pub const DEFAULT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 6001);
+/// The port of `/metrics` if it is not told, on the same machine only.
+const DEFAULT_METRICS_PORT: u16 = 9601;
 /// Where the store is if it is not told.
 pub const DEFAULT_DATA_DIR: &str = "./tidings-data";
 
@@ -36,10 +38,21 @@ pub struct Config {
     pub server: ServerConfig,
     /// How it leaves.
     pub drain: Drain,
+    /// Where its metrics are.
+    pub metrics: MetricsAddress,
     /// Where its store is.
     pub data_dir: PathBuf,
     /// The apps of the file and of the variables; those of the store come on top.
     pub apps: Vec<App>,
+}
+
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAddress {
+    /// Nobody has said where: a second server on this machine goes without.
+    Default(SocketAddr),
+    /// There and nowhere else.
+    Chosen(SocketAddr),
 }
 
 /// What flags of the command line say.
@@ -66,6 +79,10 @@ pub struct Layer {
     pub drain_window: Option<Duration>,
     /// Where the store is.
     pub data_dir: Option<PathBuf>,
+    /// The address at which metrics are served.
+    pub metrics_host: Option<IpAddr>,
+    /// The port at which metrics are served; 0 is any that is free.
+    pub metrics_port: Option<u16>,
 }
 
 /// A configuration without mistakes.
@@ -97,7 +114,7 @@ impl Config {
 
     /// The keys that have another value than in `running`, and which a running server cannot change.
     pub(crate) fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
-        let Config { server, drain, data_dir, apps: _ } = self;
+        let Config { server, drain, metrics, data_dir, apps: _ } = self;
         let ServerConfig { host, port, activity_timeout } = server;
         [
             ("server.host", *host != running.server.host),
@@ -105,6 +122,7 @@ impl Config {
             ("server.activity_timeout", *activity_timeout != running.server.activity_timeout),
             ("server.drain_delay", drain.delay != running.drain.delay),
             ("server.drain_window", drain.window != running.drain.window),
+            ("metrics", *metrics != running.metrics),
             ("server.data_dir", *data_dir != running.data_dir),
         ]
         .into_iter()
@@ -132,15 +150,30 @@ impl Layer {
             drain_delay: self.drain_delay.or(below.drain_delay),
             drain_window: self.drain_window.or(below.drain_window),
             data_dir: self.data_dir.or(below.data_dir),
+            metrics_host: self.metrics_host.or(below.metrics_host),
+            metrics_port: self.metrics_port.or(below.metrics_port),
         }
     }
 
     fn with_defaults(self, apps: Vec<App>) -> Config {
-        let (host, port) = DEFAULT_ADDRESS;
+        let (loopback, default_port) = DEFAULT_ADDRESS;
+        let port = self.port.unwrap_or(default_port);
+        // Who wants any port for the one wants any for the other.
+        let metrics_port = if port == 0 { 0 } else { DEFAULT_METRICS_PORT };
+        let metrics = SocketAddr::new(
+            self.metrics_host.unwrap_or(loopback.into()),
+            self.metrics_port.unwrap_or(metrics_port),
+        );
+        let is_default = self.metrics_host.is_none() && self.metrics_port.is_none();
         Config {
+            metrics: if is_default {
+                MetricsAddress::Default(metrics)
+            } else {
+                MetricsAddress::Chosen(metrics)
+            },
             server: ServerConfig {
-                host: self.host.unwrap_or(host.into()),
-                port: self.port.unwrap_or(port),
+                host: self.host.unwrap_or(loopback.into()),
+                port,
                 activity_timeout: self.activity_timeout.unwrap_or(rules::DEFAULT_ACTIVITY_TIMEOUT),
             },
             drain: Drain {

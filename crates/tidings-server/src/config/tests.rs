@@ -71,6 +71,10 @@ fn a_full_file_says_everything() {
         drain_window = 0
         data_dir = "/var/lib/tidings"
 
+        [metrics]
+        host = "0.0.0.0"
+        port = 9000
+
         [[apps]]
         id = 123
         key = "the-key"
@@ -105,6 +109,8 @@ fn a_full_file_says_everything() {
         drain_delay: Some(Duration::from_secs(10)),
         drain_window: Some(Duration::ZERO),
         data_dir: Some("/var/lib/tidings".into()),
+        metrics_host: Some([0, 0, 0, 0].into()),
+        metrics_port: Some(9000),
     };
     assert_eq!(config.server, server);
     let app = &config.apps[0];
@@ -484,6 +490,7 @@ fn flags_over_variables_over_file_over_defaults() {
 fn nothing_said_is_one_node_on_a_laptop() {
     let config = Config::load(&Flags::default(), &Environment::default()).expect("no mistake").config;
     assert_eq!((config.server.host.to_string(), config.server.port), ("127.0.0.1".to_owned(), 6001));
+    assert_eq!(config.metrics, MetricsAddress::Default(SocketAddr::new([127, 0, 0, 1].into(), 9601)));
     assert_eq!(config.data_dir, Path::new("./tidings-data"));
     assert!(config.apps.is_empty());
 }

@@ -19,19 +19,52 @@ use hyper::{
 };
 use serde_json::Value;
 
-use self::{error::HttpError, signed::Signed};
-use crate::{drain::Phase, node::Node, ws};
+pub(crate) use self::error::HttpError;
+use self::signed::Signed;
+use crate::{drain::Phase, metrics::scrape, node::Node, ws};
 
 type Reply = Response<Full<Bytes>>;
 
 /// Answers a request; whatever is wrong with it is an answer too.
 pub(crate) async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Reply, Infallible> {
+    let started = node.clock.now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    Ok(route(&node, request).await.unwrap_or_else(|error| {
+    let reply = route(&node, request).await.unwrap_or_else(|error| {
         let status = error.status().as_u16();
         tracing::info!(%method, path, status, reason = %error, "request refused");
+        node.metrics.request_refused(&error);
         refusal(&error)
-    }))
+    });
+    node.metrics.request(route_name(&path), reply.status().as_u16(), node.clock.now() - started);
+    Ok(reply)
+}
+
+/// Answers a request of those who operate the server.
+pub(crate) fn answer_operator(node: &Node, request: &Request<Incoming>) -> Reply {
+    match request.uri().path() {
+        "/metrics" => reply(StatusCode::OK, scrape::CONTENT_TYPE, scrape::text(node)),
+        "/healthz" => health::alive(),
+        "/readyz" => health::ready(node),
+        _ => refusal(&HttpError::NotFound),
+    }
+}
+
+/// What metrics call the route of a path.
+fn route_name(path: &str) -> &'static str {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments[..] {
+        ["app", _] => "app",
+        ["apps", _, "events"] => "events",
+        ["apps", _, "batch_events"] => "batch_events",
+        ["apps", _, "channels"] => "channels",
+        ["apps", _, "channels", _] => "channel",
+        ["apps", _, "channels", _, "users"] => "channel_users",
+        ["apps", _, "users", .., "terminate_connections"] | ["users", .., "terminate_connections"] => {
+            "terminate_connections"
+        }
+        ["healthz" | "live" | "readyz" | "ready" | "up" | "accept-traffic"] => "health",
+        _ => "other",
+    }
 }
 
 async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Result<Reply, HttpError> {

@@ -204,6 +204,14 @@ impl Hub {
         occupied
     }
 
+    /// Of each channel that has subscribers its kind, and how many they are.
+    pub(crate) fn sizes(&self) -> Vec<(ChannelKind, usize)> {
+        let channels: Vec<Arc<Channel>> = self.channels.iter().map(|entry| entry.value().clone()).collect();
+        let sizes =
+            channels.iter().map(|channel| (channel.name.kind(), lock(&channel.state).roster.subscribers()));
+        sizes.filter(|(_, subscribers)| *subscribers > 0).collect()
+    }
+
     /// Does what is due: tells counts that were held back, forgets expired events, gives memory back.
     pub(crate) fn tick(&self, now: Instant) {
         give_back(&self.channels);

@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tidings_protocol::{Close, Connection, connection::Output, frame::server::ServerFrame};
+use tidings_protocol::{
+    Close, Connection,
+    connection::Output,
+    frame::server::{ServerFrame, SubscriptionErrorKind},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
     net::{TcpStream, tcp::OwnedReadHalf},
@@ -23,6 +27,7 @@ use super::{
 use crate::{
     apps::LiveApp,
     hub::Seat,
+    metrics::EndedBy,
     node::{Node, frame},
     random,
 };
@@ -35,6 +40,9 @@ const CLOSE_REPLY: Duration = Duration::from_secs(5);
 const MESSAGE_MAX: usize = 128 * 1024;
 /// Where an app has no limit for an event's data, messages still have one.
 const UNLIMITED_MESSAGE_MAX: usize = 16 * 1024 * 1024;
+
+/// The code of an error about the rate of client events.
+const CLIENT_EVENT_RATE: u16 = 4301;
 
 /// What a socket may do before others have their turn.
 const TURNS_PER_POLL: usize = 16;
@@ -56,6 +64,7 @@ pub(crate) fn serve(node: Arc<Node>, live: Arc<LiveApp>, stream: TcpStream, earl
         task.settle();
         tokio::spawn(task);
     } else {
+        node.metrics.connection_refused(&Close::OverConnections);
         tokio::spawn(refuse(stream, Close::OverConnections));
     }
 }
@@ -270,7 +279,12 @@ impl Task {
             Some(max) => MESSAGE_MAX.max(6 * max as usize),
             None => UNLIMITED_MESSAGE_MAX,
         };
-        let read = reader.feed(bytes, message_max, |message| self.handle(message));
+        let (mut messages, length) = (0, bytes.len());
+        let read = reader.feed(bytes, message_max, |message| {
+            messages += 1;
+            self.handle(message)
+        });
+        self.live.received.add(messages, length);
         self.reader = reader;
         if let (Err(close), End::Open) = (read, &self.end) {
             self.close(&close);
@@ -292,7 +306,7 @@ impl Task {
             }
             (End::Open, Message::Pong) => self.connection.saw_life(now),
             (End::Open, Message::Close(code)) => {
-                self.log_closed(code, "closed by the peer");
+                self.note_closed(EndedBy::Peer, code, "closed by the peer");
                 self.socket.outbox().close_reply(code);
                 self.end = End::Answered { until: now + CLOSE_REPLY };
             }
@@ -326,6 +340,7 @@ impl Task {
         for output in outputs {
             match output {
                 Output::Send(_) | Output::Ping => {
+                    self.count(&output);
                     self.socket.push(frame(&output).as_slice());
                 }
                 Output::Join(join) => {
@@ -353,6 +368,19 @@ impl Task {
         }
     }
 
+    /// Counts refusals among what is sent.
+    fn count(&self, output: &Output<Seat>) {
+        match output {
+            Output::Send(ServerFrame::SubscriptionError { kind: SubscriptionErrorKind::Auth, .. }) => {
+                self.node.metrics.subscription_unauthorized();
+            }
+            Output::Send(ServerFrame::Error { code: Some(CLIENT_EVENT_RATE), .. }) => {
+                self.node.metrics.client_event_limited();
+            }
+            _ => {}
+        }
+    }
+
     /// Says why, and waits for the peer's close frame. The channels are left before: what was published until then is
     /// delivered, and nothing any more.
     fn close(&mut self, close: &Close) {
@@ -363,7 +391,7 @@ impl Task {
         if slow {
             self.node.metrics.slow_consumer_closed();
         }
-        self.log_closed(Some(close.code()), &close.message());
+        self.note_closed(EndedBy::Server(close), Some(close.code()), &close.message());
         self.leave();
         self.socket.outbox().close(close, slow);
         // Who reads slowly has much to read before the close frame.
@@ -374,7 +402,7 @@ impl Task {
     /// The socket is broken or at its end.
     fn gone(&mut self, reason: &str) {
         if let End::Open = self.end {
-            self.log_closed(None, reason);
+            self.note_closed(EndedBy::Nobody, None, reason);
         }
         self.end = End::Over;
     }
@@ -389,7 +417,8 @@ impl Task {
         }
     }
 
-    fn log_closed(&self, code: Option<u16>, reason: &str) {
+    fn note_closed(&self, by: EndedBy<'_>, code: Option<u16>, reason: &str) {
+        self.live.closed_connections.add(by.label());
         tracing::info!(app_id = %self.live.id(), socket_id = %self.socket.id(), code, reason, "connection closed");
     }
 }
