@@ -66,9 +66,8 @@ async fn soon(server: &TestServer, sample: &str, value: f64) {
             tokio::task::yield_now().await;
         }
     };
-    if timeout(DEADLINE, asked).await.is_err() {
-        panic!("{sample} is not {value} in\n{}", server.apps.metrics_text());
-    }
+    let came = timeout(DEADLINE, asked).await.is_ok();
+    assert!(came, "{sample} is not {value} in\n{}", server.apps.metrics_text());
 }
 
 #[tokio::test]

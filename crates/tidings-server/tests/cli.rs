@@ -564,6 +564,29 @@ fn metrics_have_a_listener_of_their_own() {
 }
 
 #[test]
+fn what_init_writes_is_served() {
+    let folder = Folder::new("init");
+    let env = "REVERB_APP_ID=42\nREVERB_APP_KEY=the-key\nREVERB_APP_SECRET=\"0123 \\ abcdef0123456789\"\nREVERB_SERVER_PORT=8080\n";
+    folder.write(".env", env);
+    let made = folder.run(&["init", "--from", ".env"]);
+    assert_eq!(
+        (made.code, &*made.out),
+        (0, "wrote tidings.toml; start the server with: tidings serve --config tidings.toml\n")
+    );
+    assert_eq!(folder.run(&["check", "tidings.toml"]).out, "tidings.toml: ok, 1 app\n");
+    let server = folder.serve(&["--config", "tidings.toml"]);
+    let args = ["trigger", "--config", "tidings.toml", "--url", &server.url, "demo", "hello", "{}"];
+    assert_eq!(folder.run(&args).code, 0);
+    let again = folder.run(&["init", "--from", ".env"]);
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("cannot write tidings.toml: File exists"), "{}", again.err);
+    let none = folder.write("none.env", "APP_NAME=Shop\n");
+    let ended = folder.run(&["init", "--from", &none, "--to", "-"]);
+    assert_eq!((ended.code, &*ended.out), (2, ""));
+    assert!(ended.err.contains("it names no app"), "{}", ended.err);
+}
+
+#[test]
 fn a_third_signal_ends_the_server_at_once() {
     let folder = Folder::new("second-signal");
     let server = folder.serve(&[]);

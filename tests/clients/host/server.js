@@ -95,5 +95,5 @@ export class Server {
 
 // The tests say by flags and files what the server is to do; the caller's variables must not.
 export function environment() {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TIDINGS|PUSHER)_/.test(name)));
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^((TIDINGS|PUSHER|REVERB|SOKETI|SOCKUDO)_|PORT$)/.test(name)));
 }

@@ -294,7 +294,7 @@ fn tell(args: &StoreArgs, app: &StoredApp) -> Result<(), CliError> {
 }
 
 /// A line for each setting that is not as it is by default.
-fn changed(settings: &AppSettings) -> Vec<String> {
+pub(super) fn changed(settings: &AppSettings) -> Vec<String> {
     let default = AppSettings::default();
     let switches = SWITCHES
         .iter()

@@ -50,6 +50,12 @@ pub(super) enum CliError {
     /// A file or standard input cannot be read.
     #[error("cannot read {what}: {source}")]
     Input { what: String, source: io::Error },
+    /// A file of another server cannot be understood.
+    #[error("{}:\n  {}", .file.display(), .mistakes.join("\n  "))]
+    NotUnderstood { file: PathBuf, mistakes: Vec<String> },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}; name another file with --to", .path.display())]
+    Write { path: PathBuf, source: io::Error },
     /// Standard output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -84,6 +90,7 @@ impl CliError {
         match self {
             CliError::Config(_)
             | CliError::LogFilter(_)
+            | CliError::NotUnderstood { .. }
             | CliError::NoApp { .. }
             | CliError::WhichApp { .. }
             | CliError::UnknownApp { .. }
@@ -96,6 +103,7 @@ impl CliError {
             | CliError::Bind { .. }
             | CliError::BindMetrics { .. }
             | CliError::Input { .. }
+            | CliError::Write { .. }
             | CliError::Output(_)
             | CliError::Runtime(_)
             | CliError::Refused { .. }

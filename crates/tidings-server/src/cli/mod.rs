@@ -7,6 +7,7 @@ mod control;
 mod drain;
 mod error;
 mod explain_auth;
+mod init;
 mod known;
 mod log;
 mod screen;
@@ -55,6 +56,8 @@ enum Verb {
     Serve(serve::ServeArgs),
     /// Have the running server leave: its sockets are closed one after the other, then it ends
     Drain(drain::DrainArgs),
+    /// Write a configuration from that of another server
+    Init(init::InitArgs),
     /// Look for mistakes in a configuration file
     Check(check::CheckArgs),
     /// Add, show and change the apps of the data directory
@@ -109,7 +112,7 @@ impl ConfigArgs {
 
     /// The configuration as the server would read it; what is doubtful is told on standard error.
     fn load(&self, environment: &Environment) -> Result<Config, ConfigErrors> {
-        let Loaded { config, warnings } = Config::load(&self.flags(), environment)?;
+        let Loaded { config, warnings, .. } = Config::load(&self.flags(), environment)?;
         for warning in warnings {
             eprintln!("warning: {warning}");
         }
@@ -125,6 +128,7 @@ pub fn main() -> ExitCode {
     let done = match verb.unwrap_or(Verb::Serve(serve)) {
         Verb::Serve(args) => serve::run(&args, &environment),
         Verb::Drain(args) => drain::run(&args, &environment),
+        Verb::Init(args) => init::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Apps(verb) => apps::run(verb, &environment),
         Verb::Trigger(args) => trigger::run(args, &environment),

@@ -119,7 +119,7 @@ impl Watcher {
             *seen = Seen { stamp: Stamp::of(path), is_fresh: false };
         }
         match Config::load(&self.sources.flags, &self.sources.environment) {
-            Ok(Loaded { config, warnings }) => {
+            Ok(Loaded { config, warnings, .. }) => {
                 for warning in warnings {
                     tracing::warn!(place = %warning.place, "{}", warning.kind);
                 }

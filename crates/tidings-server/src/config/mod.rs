@@ -1,5 +1,6 @@
 //! How the server is told what to do: flags win over variables, these over one file, the file over defaults.
 
+mod aliases;
 mod environment;
 mod file;
 mod finding;
@@ -18,11 +19,14 @@ use tidings_protocol::App;
 
 use crate::{Drain, ServerConfig};
 
+pub(crate) use aliases::{AliasedApp, parse_boolean, parse_limit};
 pub use environment::Environment;
 pub(crate) use environment::LOG;
 pub(crate) use finding::nearest;
-pub use finding::{ConfigErrors, Finding, Mistake, MistakeKind, Place, Snippet, Warning, WarningKind};
-pub use rules::{parse_drain, parse_host, parse_id, parse_key, parse_secret};
+pub use finding::{
+    ConfigErrors, Finding, Mistake, MistakeKind, Note, NoteKind, Place, Snippet, Warning, WarningKind,
+};
+pub use rules::{parse_drain, parse_host, parse_id, parse_key, parse_port, parse_secret};
 
 /// Where `tidings serve` listens if it is not told.
 pub const DEFAULT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 6001);
@@ -92,6 +96,27 @@ pub struct Loaded {
     pub config: Config,
     /// What may not be meant so.
     pub warnings: Vec<Warning>,
+    /// What was made of the variables that other servers know.
+    pub notes: Vec<Note>,
+}
+
+/// What variables say by themselves.
+pub(crate) struct Described {
+    pub(crate) server: Layer,
+    pub(crate) app: Option<AliasedApp>,
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Reads the variables alone.
+///
+/// # Errors
+/// [`ConfigErrors`] has every mistake in them.
+pub(crate) fn describe(environment: &Environment) -> Result<Described, ConfigErrors> {
+    let mut report = finding::Report::default();
+    let environment::Variables { server, app } = environment::read(environment, &mut report);
+    let notes = report.take_notes();
+    Ok(Described { server, app, warnings: report.finish()?, notes })
 }
 
 impl Config {
@@ -107,9 +132,10 @@ impl Config {
             None => file::FileConfig::default(),
         };
         let apps = with_first(variables.app, file.apps, &mut report);
+        let notes = report.take_notes();
         let warnings = report.finish()?;
         let server = flags.server.clone().or(variables.server).or(file.server);
-        Ok(Loaded { config: server.with_defaults(apps), warnings })
+        Ok(Loaded { config: server.with_defaults(apps), warnings, notes })
     }
 
     /// The keys that have another value than in `running`, and which a running server cannot change.
@@ -192,19 +218,20 @@ fn is_same(of_file: &App, of_variables: &App) -> bool {
 }
 
 /// The app of the variables before those of the file, which may say more about that same app.
-fn with_first(first: Option<App>, mut apps: Vec<App>, report: &mut finding::Report) -> Vec<App> {
-    let Some(first) = first else { return apps };
+fn with_first(first: Option<AliasedApp>, mut apps: Vec<App>, report: &mut finding::Report) -> Vec<App> {
+    let Some(aliased) = first else { return apps };
+    let (first, AliasedApp { id_name, key_name, .. }) = (aliased.to_app(), aliased);
     match apps.iter().position(|app| app.id == first.id) {
         Some(at) if is_same(&apps[at], &first) => {
             apps[..=at].rotate_right(1);
         }
         Some(_) => {
-            report.mistake(Place::Variable(environment::APP_ID.to_owned()), MistakeKind::OtherCredentials);
+            report.mistake(Place::Variable(id_name.to_owned()), MistakeKind::OtherCredentials);
         }
         None => {
             if apps.iter().any(|app| app.key == first.key) {
                 report.mistake(
-                    Place::Variable(environment::APP_KEY.to_owned()),
+                    Place::Variable(key_name.to_owned()),
                     MistakeKind::Taken { by: "an app of the file".to_owned() },
                 );
             }

@@ -37,7 +37,11 @@ pub fn parse_host(text: &str) -> Result<IpAddr, MistakeKind> {
     text.parse().map_err(|_| MistakeKind::value(HOST, text))
 }
 
-pub(super) fn parse_port(text: &str) -> Result<u16, MistakeKind> {
+/// Reads a port.
+///
+/// # Errors
+/// [`MistakeKind::Value`] if it is none.
+pub fn parse_port(text: &str) -> Result<u16, MistakeKind> {
     text.parse().map_err(|_| MistakeKind::value(PORT, text))
 }
 
@@ -47,6 +51,10 @@ pub(super) fn activity_timeout(seconds: u64) -> Result<Duration, MistakeKind> {
     } else {
         Err(MistakeKind::Value { expected: ACTIVITY_TIMEOUT, found: seconds.to_string() })
     }
+}
+
+pub(super) fn parse_activity_timeout(text: &str) -> Result<Duration, MistakeKind> {
+    activity_timeout(text.parse().map_err(|_| MistakeKind::value(ACTIVITY_TIMEOUT, text))?)
 }
 
 pub(super) fn drain(seconds: u64) -> Result<Duration, MistakeKind> {

@@ -590,3 +590,58 @@ fn the_app_of_the_variables_is_the_first() {
     let taken = Err("PUSHER_APP_KEY: an app of the file has it already".to_owned());
     assert_eq!(first_app("taken", "3", "k2", "0123456789abcdef"), taken);
 }
+
+#[test]
+fn names_of_other_servers() {
+    let variables = [
+        ("REVERB_APP_ID", "1"),
+        ("REVERB_APP_KEY", "k"),
+        ("REVERB_APP_SECRET", "0123456789abcdef"),
+        ("REVERB_SERVER_PORT", "8080"),
+        ("REVERB_HOST", "ws.example"),
+        ("REVERB_APP_ACCEPT_CLIENT_EVENTS_FROM", "none"),
+        ("REVERB_SCALING_ENABLED", "true"),
+        ("SOKETI_DEFAULT_APP_MAX_CONNS", "-1"),
+        ("SOKETI_EVENT_MAX_SIZE_IN_KB", "20"),
+        ("SOKETI_PORT", "tcp://10.0.0.1:6001"),
+        ("SOKETI_HOST", "0.0.0.0"),
+        ("TIDINGS_HOST", "::1"),
+    ];
+    let Loaded { config, warnings, notes } = load(&variables).expect("no mistake");
+    assert_eq!((config.server.host.to_string(), config.server.port), ("::1".to_owned(), 8080));
+    let app = &config.apps[0];
+    assert_eq!((&*app.id, &*app.key, app.secret.reveal()), ("1", "k", "0123456789abcdef"));
+    assert!(!app.features.client_events);
+    assert_eq!((app.limits.connections, app.limits.event_bytes), (Limit::NONE, Limit::new(20 * 1024)));
+    assert_eq!(lines(&warnings).lines().count(), 1, "{warnings:?}");
+    let notes = lines(&notes);
+    for told in [
+        "REVERB_APP_KEY: taken as the key of the first app",
+        "REVERB_HOST: not taken: it says where clients connect, not where the server listens",
+        "REVERB_SCALING_ENABLED: not taken: it has no meaning here",
+    ] {
+        assert!(notes.lines().any(|note| note == told), "{told} is not in {notes}");
+    }
+}
+
+#[test]
+fn names_that_contradict_each_other() {
+    check_variables(
+        &[("REVERB_SERVER_PORT", "8080"), ("PORT", "9000"), ("SOKETI_DEFAULT_APP_ENABLED", "maybe")],
+        "SOKETI_DEFAULT_APP_ENABLED: must be true or false, not \"maybe\"\n\
+         PORT: REVERB_SERVER_PORT says otherwise; let one of the two say it",
+    );
+    check_variables(
+        &[("PUSHER_URL", "http://k:0123456789abcdef@api.example/apps/1"), ("PUSHER_APP_KEY", "other")],
+        "PUSHER_URL: PUSHER_APP_KEY says otherwise; let one of the two say it",
+    );
+    check_variables(
+        &[("PUSHER_URL", "k:0123456789abcdef@api.example")],
+        "PUSHER_URL: must be http://KEY:SECRET@HOST/apps/ID, not another text",
+    );
+    check_variables(
+        &[("SOKETI_DEFAULT_APP_ID", "1")],
+        "SOKETI_DEFAULT_APP_ID: an app needs its id, key and secret; SOKETI_DEFAULT_APP_KEY and \
+         SOKETI_DEFAULT_APP_SECRET are not set",
+    );
+}
