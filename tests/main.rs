@@ -1,7 +1,8 @@
-//! The whole server, in this process and over real sockets.
+//! The whole server, in this process and over real sockets; and the contracts of its seams.
 
 mod bad_input;
 mod conformance;
+mod contract;
 mod delivery;
 mod harness;
 mod http_api;

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::harness::{Client, DEADLINE, TestServer, app, open};
 
 const DASHBOARD: &str = include_str!("../ops/grafana-dashboard.json");
+const DOCUMENTATION: &str = include_str!("../docs/metrics.md");
 const ALERTS: &str = include_str!("../ops/alerts.yml");
 
 /// Labels whose values are few, whoever connects.
@@ -170,9 +171,14 @@ async fn dashboard_and_alerts_ask_for_what_there_is() {
     for name in named(DASHBOARD).union(&named(ALERTS)) {
         assert!(known.contains(*name), "{name} is asked for and never told");
     }
+    let documented = named(DOCUMENTATION);
+    for name in documented.iter().filter(|name| **name != "process_") {
+        assert!(text.contains(&format!("# TYPE {name} ")), "{name} is documented and never told");
+    }
     let told = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let shown = named(DASHBOARD);
     for name in told.filter(|name| name.starts_with("tidings_")) {
         assert!(shown.iter().any(|shown| shown.starts_with(name)), "{name} is told and never shown");
+        assert!(documented.contains(name), "{name} is told and not documented");
     }
 }

@@ -33,7 +33,7 @@ pub enum ApiError {
         len: usize,
     },
     /// `name` begins as only the server's own events do.
-    #[error("Invalid event name: names that begin with pusher: or pusher_internal: are reserved")]
+    #[error("Invalid event name: names that begin with pusher:, pusher_internal: or tidings: are reserved")]
     NameReserved,
     /// `data` is missing, or a string that is no text.
     #[error("Missing parameter: data")]

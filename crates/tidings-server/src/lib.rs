@@ -10,6 +10,7 @@ pub mod config;
 mod drain;
 mod http;
 mod hub;
+mod inbox;
 mod linger;
 pub mod metrics;
 mod node;
@@ -23,6 +24,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::Clock;
 pub use drain::Drain;
+pub use inbox::InboxParts;
 pub use server::{AppsHandle, Server, ServerConfig};
 
 /// Locks. What a panic interrupted is one connection's; the others go on.

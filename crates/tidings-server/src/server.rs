@@ -10,6 +10,7 @@ use std::{
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
+use tidings_inbox::Inbox;
 use tidings_protocol::{App, connection::Timing};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -17,9 +18,9 @@ use tokio::{
 };
 
 use crate::{
-    Clock, Drain,
+    Clock, Drain, InboxParts,
     drain::{self, Phase},
-    http,
+    http, inbox,
     linger::Lingering,
     metrics::{self, Metrics},
     node::Node,
@@ -43,6 +44,7 @@ pub struct Server {
     listener: TcpListener,
     for_operators: Option<TcpListener>,
     node: Arc<Node>,
+    inbox: Option<Arc<Inbox>>,
 }
 
 /// The apps of a running server, to be replaced when they change.
@@ -68,7 +70,14 @@ impl Server {
         let timing = Timing { activity_timeout: config.activity_timeout, ..Timing::default() };
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
         let node = Node::new(apps, clock, timing, workers, config.host.is_loopback());
-        Ok(Server { listener, for_operators: None, node: Arc::new(node) })
+        Ok(Server { listener, for_operators: None, node: Arc::new(node), inbox: None })
+    }
+
+    /// Has an inbox as well; call it within the runtime.
+    #[must_use]
+    pub fn with_inbox(self, parts: InboxParts) -> Self {
+        let inbox = inbox::start(&self.node, parts);
+        Server { inbox: Some(inbox), ..self }
     }
 
     /// Listens at a second address too, for `/metrics` and the probes alone. Returns the address, with the port that was
@@ -102,9 +111,9 @@ impl Server {
     /// told and what was under way is finished. A later order replaces what is left of an earlier one; without anybody
     /// who could give orders it leaves at once.
     pub async fn run(self, mut orders: mpsc::Receiver<Drain>) {
-        let Server { listener, for_operators, node } = self;
+        let Server { listener, for_operators, node, inbox } = self;
         let ticking = tokio::spawn(tick(node.clone()));
-        let accepting = tokio::spawn(accept(listener, node.clone(), Door::Public));
+        let accepting = tokio::spawn(accept(listener, node.clone(), Door::Public(inbox)));
         let for_operators =
             for_operators.map(|listener| tokio::spawn(accept(listener, node.clone(), Door::Operators)));
         drain::leave(&node, &mut orders).await;
@@ -161,9 +170,9 @@ async fn tick(node: Arc<Node>) {
 }
 
 /// Whom a listener is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Door {
-    Public,
+    Public(Option<Arc<Inbox>>),
     Operators,
 }
 
@@ -171,7 +180,7 @@ async fn accept(listener: TcpListener, node: Arc<Node>, door: Door) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve(stream, node.clone(), door));
+                tokio::spawn(serve(stream, node.clone(), door.clone()));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -195,10 +204,10 @@ async fn serve(stream: TcpStream, node: Arc<Node>, door: Door) {
     let _ = stream.set_nodelay(true);
     let mut phase = node.follow_phase();
     let service = service_fn(move |request| {
-        let node = node.clone();
+        let (node, door) = (node.clone(), door.clone());
         async move {
             match door {
-                Door::Public => http::answer(node, request).await,
+                Door::Public(inbox) => http::answer(node, inbox, request).await,
                 Door::Operators => Ok(http::answer_operator(&node, &request)),
             }
         }

@@ -797,3 +797,69 @@ fn help_documents_the_exit_codes() {
     assert!(ended.out.contains("3  no server could be reached"), "{}", ended.out);
     assert!(!Path::new(&folder.0.join("tidings-data")).exists());
 }
+
+#[test]
+fn brands_are_added_and_a_running_server_knows_them() {
+    let folder = Folder::new("brands");
+    let server = folder.serve(&[]);
+    assert!(server.screen.contains("tidings trigger"));
+    let listed = folder.run_json(&["brands", "list", "--json"]);
+    assert_eq!(listed[0]["name"], "demo");
+    let added = folder.run_json(&["brands", "add", "acorn", "--sid-url", "http://127.0.0.1:9/x", "--json"]);
+    assert_eq!(
+        (&added["id"], &added["name"], &added["test_sid"]),
+        (&2.into(), &"acorn".into(), &false.into())
+    );
+    let key = added["api_key"].as_str().expect("a key").to_owned();
+    let shown = folder.run(&["brands", "show", "acorn"]);
+    assert!(shown.out.contains(&format!("api keys {}…", &key[..8])), "{}", shown.out);
+    assert!(!shown.out.contains(&key), "a key is shown once");
+    let ended = folder.run(&["brands", "add", "acorn"]);
+    assert_eq!(ended.code, 2);
+    assert_eq!(ended.err, "tidings: there is a brand with the name acorn already; choose another\n");
+    let ended = folder.run(&["notify", "u-1", "Hello"]);
+    assert_eq!(
+        (ended.code, ended.err.as_str()),
+        (2, "tidings: there are several brands; choose one with --brand: demo, acorn\n")
+    );
+    let body = r#"{"activity":{"id":1,"brand_id":2,"user_id":"u-1"},"title":"From a sender"}"#;
+    let stored = |status: &str| {
+        let request = format!(
+            "POST /channels/site/single HTTP/1.1\r\nhost: t\r\nx-api-key: {key}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        exchange(&server.url, &request).starts_with(&format!("HTTP/1.1 {status}"))
+    };
+    wait_until("the server knows the new key", || stored("200"));
+    let ended = folder.run(&["notify", "--brand", "acorn", "--key", "w", "u-1", "Hello"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let again = folder.run(&["notify", "--brand", "acorn", "--key", "w", "u-1", "Hello"]);
+    assert!(again.out.contains("was stored before"), "{}", again.out);
+    let inbox = folder.run(&["inbox", "--brand", "2", "u-1"]);
+    assert!(inbox.out.starts_with("2 unread, 2 unseen, 2 in all\n"), "{}", inbox.out);
+    let nobody = folder.run(&["inbox", "--brand", "2", "u-2"]);
+    assert_eq!((nobody.code, nobody.out.as_str()), (1, ""));
+    let refused = folder.run(&["notify", "--brand", "2", "--link", "javascript:x", "u-1", "Hello"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("bad field button_link"), "{}", refused.err);
+}
+
+/// Sends a request on a connection of its own and reads all that comes.
+fn exchange(url: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).expect("the server listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a time-out");
+    stream.write_all(request.as_bytes()).expect("the server reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the server answers");
+    answer
+}
+
+/// Looks again and again, until it is so or the time is over.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let clock = Clock::system();
+    let end = clock.now() + DEADLINE;
+    while !is_so() {
+        assert!(clock.now() < end, "{what}");
+        thread::sleep(PAUSE);
+    }
+}

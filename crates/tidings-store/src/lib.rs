@@ -1,17 +1,32 @@
-//! Everything Tidings keeps. So far: the apps that were made on the command line or at the first start.
+//! Everything Tidings keeps: apps, brands and their keys, users and their logins, notifications, and what is to be
+//! told or sent of them.
 //!
-//! [`Store`] is the way in; [`apps`] says what an app's row is, [`settings`] what can be set for an app, here and in
-//! the configuration file alike.
+//! [`Store`] is the way in for one caller at a time: the command line, and a server that looks for what it has changed.
+//! [`SharedStore`] is the way in for a server's many tasks: one writer that commits in groups, readers beside it. The
+//! modules say what the rows are; the SQL is in `sqlite`.
 
+mod announcements;
 pub mod apps;
+mod brands;
+pub mod notifications;
+pub mod sending;
 pub mod settings;
 mod sqlite;
+pub mod time;
+mod users;
 
 use std::{io, path::PathBuf};
 
+pub use announcements::{Announcement, Ids, News};
 pub use apps::StoredApp;
+pub use brands::{Brand, BrandId, KeyScope, SecretHash, StoredKey, is_brand_name};
+pub use notifications::{
+    Added, Changed, Content, Counts, Filter, INBOX_MAX, Kind, NewNotification, Notification, NotificationId,
+    Recipient, Set, SourceKey, Which,
+};
 pub use settings::AppSettings;
-pub use sqlite::Store;
+pub use sqlite::{Announcements, BrandTaken, BrandsAndKeys, Put, SharedStore, Store};
+pub use users::{EXTERNAL_ID_MAX, NewLogin, Profile, User, UserId, UserKey};
 
 use settings::SettingsError;
 
@@ -76,6 +91,12 @@ pub enum StoreError {
         /// What is wrong with them.
         source: SettingsError,
     },
+    /// More waits to be written than may.
+    #[error("more waits to be stored than can be; try again later")]
+    Overloaded,
+    /// The writer has ended: the server is stopping.
+    #[error("the store is being closed; try again later")]
+    Stopped,
     /// Anything else that `SQLite` reports.
     #[error("{}: {source}", .path.display())]
     Sqlite {

@@ -200,6 +200,12 @@ impl Origins {
         Ok(Origins { texts, patterns })
     }
 
+    /// Whether a page of this origin may come.
+    #[must_use]
+    pub fn allow(&self, origin: Option<&str>) -> bool {
+        self.patterns.allow(origin)
+    }
+
     /// The patterns as they were given.
     #[must_use]
     pub fn texts(&self) -> &[String] {

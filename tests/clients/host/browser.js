@@ -20,9 +20,14 @@ const LAUNCH = {
 export async function openBrowser() {
   const [browser, files] = [await chromium.launch(LAUNCH), await serveFiles()];
   return {
-    /** Opens `address` (of this repository's files, unless it is a whole URL) in a page with empty storage. */
-    async open(address) {
+    /**
+     * Opens `address` (of this repository's files, unless it is a whole URL) in a page with empty storage.
+     * What the page asks of an address in `answers` it gets from there: `{path}` or `{body, contentType}`.
+     */
+    async open(address, { answers = {} } = {}) {
       const context = await browser.newContext();
+      for (const [asked, answer] of Object.entries(answers))
+        await context.route(asked, (route) => route.fulfill(answer));
       const page = await context.newPage();
       const uncaught = [];
       page.on('pageerror', (error) => uncaught.push(error.stack));

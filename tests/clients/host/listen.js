@@ -3,15 +3,16 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 
-/** Serves `handle`, whose rejection becomes a 500. */
-export async function listen(handle) {
+/** Serves `handle`, whose rejection becomes a 500, on `port` or any free one. */
+export async function listen(handle, port = 0) {
   const server = createServer((request, response) => {
     handle(request, response).catch((error) => response.writeHead(500).end(String(error.stack)));
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `http://127.0.0.1:${server.address().port}`,
+    port: server.address().port,
     close() {
       server.close();
       server.closeAllConnections();

@@ -18,11 +18,18 @@ process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 export class Server {
   #child;
   #args;
+  #variables;
+  #launcher;
   log = [];
 
-  /** Starts a server with the given TOML, or without any configuration. */
-  static async start({ toml } = {}) {
+  /**
+   * Starts a server with the given TOML, or without any configuration, and with `variables` of the environment.
+   * `launcher` is a command that becomes the server's.
+   */
+  static async start({ toml, variables = {}, launcher = [] } = {}) {
     const server = new Server();
+    server.#variables = variables;
+    server.#launcher = launcher;
     // Where it runs, and so where it keeps its data.
     server.directory = await mkdtemp(join(tmpdir(), 'tidings-clients-'));
     server.#args = [];
@@ -55,14 +62,19 @@ export class Server {
     await rm(this.directory, { recursive: true });
   }
 
+  get pid() {
+    return this.#child.pid;
+  }
+
   get url() {
     return `http://127.0.0.1:${this.port}`;
   }
 
   async #run(port) {
-    const child = spawn(binary, [...this.#args, '--port', String(port)], {
+    const [program, ...args] = [...this.#launcher, binary, ...this.#args, '--port', String(port)];
+    const child = spawn(program, args, {
       cwd: this.directory,
-      env: environment(),
+      env: { ...environment(), ...this.#variables },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     running.add(child);

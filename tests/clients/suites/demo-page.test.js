@@ -1,6 +1,6 @@
 // The first thing a visitor sees: the server started without any configuration, and its demo page.
 
-import { deepEqual } from 'node:assert/strict';
+import { deepEqual, equal } from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, test } from 'node:test';
 import { promisify } from 'node:util';
@@ -27,6 +27,28 @@ test('the demo page shows an event that `tidings trigger` sent, also after a res
   deepEqual(uncaught, []);
   await close();
 });
+
+test('the demo page shows what `tidings notify` put into the inbox, also what was sent while it was away', async () => {
+  await notify('Sent while away', 'and <b>kept</b>');
+  const { page, uncaught, close } = await browser.open(server.url);
+  const item = (text) => page.locator('#inbox li', { hasText: text });
+  await item('Sent while away: and <b>kept</b>').waitFor();
+  await notify('Sent while open');
+  await item('Sent while open').waitFor();
+  equal(await page.locator('#unread').textContent(), '2');
+  await item('Sent while away').getByText('Mark as read').click();
+  await page.locator('#unread', { hasText: '1' }).waitFor();
+  await item('Sent while open').getByText('Delete').click();
+  await page.locator('#unread', { hasText: '0' }).waitFor();
+  equal(await item('Sent while open').count(), 0);
+  deepEqual(uncaught, []);
+  await close();
+});
+
+/** As a visitor would, in the folder in which the server was started. */
+function notify(...words) {
+  return promisify(execFile)(binary, ['notify', 'test', ...words], { cwd: server.directory, env: environment() });
+}
 
 /** As a visitor would, in the folder in which the server was started. */
 function trigger(text) {

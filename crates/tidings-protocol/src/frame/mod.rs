@@ -6,5 +6,5 @@ pub mod server;
 /// Whether an event's name is one that only the server may use.
 #[must_use]
 pub fn is_reserved(event: &str) -> bool {
-    event.starts_with("pusher:") || event.starts_with("pusher_internal:")
+    ["pusher:", "pusher_internal:", "tidings:"].iter().any(|prefix| event.starts_with(prefix))
 }

@@ -96,10 +96,10 @@ pub(super) struct OneArgs {
 #[derive(Args)]
 pub(super) struct StoreArgs {
     #[command(flatten)]
-    config: ConfigArgs,
+    pub(super) config: ConfigArgs,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// One flag for each switch.
@@ -319,7 +319,7 @@ fn public_json(app: &StoredApp) -> Map<String, Value> {
     json
 }
 
-fn parse_origin(text: &str) -> Result<String, MistakeKind> {
+pub(super) fn parse_origin(text: &str) -> Result<String, MistakeKind> {
     Origins::parse(vec![text.to_owned()])?;
     Ok(text.to_owned())
 }

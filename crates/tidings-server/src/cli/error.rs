@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
+use tidings_inbox::ContentError;
 use tidings_protocol::{channel::ChannelNameError, socket_id::SocketIdError};
 use tidings_store::StoreError;
 
@@ -38,6 +39,23 @@ pub(super) enum CliError {
     /// There is no such app among those that the command line keeps.
     #[error("the data directory has no app {id}; there {}", there_are(.ids))]
     NotStored { id: String, ids: Vec<String> },
+    /// There is no brand to act for.
+    #[error(
+        "there is no brand: neither the configuration nor the data directory has one; `tidings brands add` makes one"
+    )]
+    NoBrand,
+    /// There are several brands to act for.
+    #[error("there are several brands; choose one with --brand: {}", .names.join(", "))]
+    WhichBrand { names: Vec<String> },
+    /// There is no such brand.
+    #[error("there is no brand {wanted}; there {}", there_are(.names))]
+    UnknownBrand { wanted: String, names: Vec<String> },
+    /// A brand of this id or name is there.
+    #[error("there is a brand with {what} already; choose another")]
+    BrandTaken { what: String },
+    /// A notification says nothing, or something that cannot be.
+    #[error(transparent)]
+    Content(#[from] ContentError),
     /// A text is no channel name.
     #[error(transparent)]
     Channel(#[from] ChannelNameError),
@@ -95,6 +113,11 @@ impl CliError {
             | CliError::WhichApp { .. }
             | CliError::UnknownApp { .. }
             | CliError::NotStored { .. }
+            | CliError::NoBrand
+            | CliError::WhichBrand { .. }
+            | CliError::UnknownBrand { .. }
+            | CliError::BrandTaken { .. }
+            | CliError::Content(_)
             | CliError::Channel(_)
             | CliError::SocketId { .. }
             | CliError::NoMember { .. } => Exit::Usage,

@@ -1,10 +1,11 @@
-//! The apps that are known: those of the configuration and those of the store.
+//! The apps and brands that are known: those of the configuration and those of the store.
 
+use tidings_inbox::Brands;
 use tidings_protocol::App;
-use tidings_store::{Store, StoredApp};
+use tidings_store::{Brand, KeyScope, Store, StoredApp};
 
 use super::error::CliError;
-use crate::config::Config;
+use crate::config::{BrandConfig, Config};
 
 /// The apps of the configuration, and those of the store that do not claim the id or key of one of them.
 pub(super) fn merge(configured: &[App], stored: &[StoredApp]) -> Vec<App> {
@@ -15,6 +16,37 @@ pub(super) fn merge(configured: &[App], stored: &[StoredApp]) -> Vec<App> {
 /// Whether the configuration has an app of the same id or key.
 pub(super) fn is_hidden(configured: &[App], stored: &StoredApp) -> bool {
     configured.iter().any(|app| app.id == stored.id || app.key == stored.key)
+}
+
+/// The brands of the configuration, and those of the store that do not claim the id or name of one of them.
+pub(super) fn merge_brands(configured: &[BrandConfig], stored: Vec<Brand>) -> Vec<Brand> {
+    let configured: Vec<Brand> = configured.iter().map(|config| config.brand.clone()).collect();
+    tidings_inbox::merge(&configured, stored)
+}
+
+/// The brands and keys of the configuration, for a server.
+pub(super) fn configured_brands(configured: &[BrandConfig]) -> Brands {
+    let keys = configured.iter().flat_map(|config| {
+        let scope = KeyScope::Brand(config.brand.id);
+        config.api_keys.iter().map(move |key| (tidings_inbox::hash(key), scope))
+    });
+    Brands::new(configured.iter().map(|config| config.brand.clone()).collect(), keys.collect())
+}
+
+/// The brand to act for: the one of this id or name, or else the only one that there is.
+pub(super) fn choose_brand(mut brands: Vec<Brand>, wanted: Option<&str>) -> Result<Brand, CliError> {
+    let names = || brands.iter().map(|brand| brand.name.clone()).collect();
+    match wanted {
+        Some(wanted) => {
+            let is_it = |brand: &Brand| brand.name == wanted || brand.id.to_string() == wanted;
+            match brands.iter().position(is_it) {
+                Some(at) => Ok(brands.swap_remove(at)),
+                None => Err(CliError::UnknownBrand { wanted: wanted.to_owned(), names: names() }),
+            }
+        }
+        None if brands.len() > 1 => Err(CliError::WhichBrand { names: names() }),
+        None => brands.pop().ok_or(CliError::NoBrand),
+    }
 }
 
 /// All apps of this configuration and its store, which is not made if it is not there.

@@ -1,15 +1,18 @@
 //! The command line: one file per verb.
 
 mod apps;
+mod brands;
 mod check;
 mod completions;
 mod control;
 mod drain;
 mod error;
 mod explain_auth;
+mod inbox;
 mod init;
 mod known;
 mod log;
+mod notify;
 mod screen;
 mod serve;
 mod snippets;
@@ -63,6 +66,13 @@ enum Verb {
     /// Add, show and change the apps of the data directory
     #[command(subcommand)]
     Apps(apps::AppsVerb),
+    /// Add and show brands, and make keys for their senders
+    #[command(subcommand)]
+    Brands(brands::BrandsVerb),
+    /// Send a notification into a user's inbox
+    Notify(notify::NotifyArgs),
+    /// Print a user's inbox
+    Inbox(inbox::InboxArgs),
     /// Send an event
     Trigger(trigger::TriggerArgs),
     /// Print the events of channels as JSON lines
@@ -99,7 +109,7 @@ struct ConfigArgs {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The directory that keeps the apps [default: ./tidings-data]
+    /// The directory that keeps everything [default: ./tidings-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
@@ -131,6 +141,9 @@ pub fn main() -> ExitCode {
         Verb::Init(args) => init::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Apps(verb) => apps::run(verb, &environment),
+        Verb::Brands(verb) => brands::run(verb, &environment),
+        Verb::Notify(args) => notify::run(args, &environment),
+        Verb::Inbox(args) => inbox::run(&args, &environment),
         Verb::Trigger(args) => trigger::run(args, &environment),
         Verb::Subscribe(args) => subscribe::run(args, &environment),
         Verb::ExplainAuth(args) => explain_auth::run(&args, &environment),

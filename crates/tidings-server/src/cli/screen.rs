@@ -26,6 +26,8 @@ pub(super) struct Screen<'a> {
     pub(super) apps: &'a [App],
     pub(super) start: Start,
     pub(super) store: &'a Path,
+    /// Whether there is a brand whose test user anybody may be.
+    pub(super) has_demo_brand: bool,
     /// As given on the command line: the commands shown need them again.
     pub(super) flags: &'a ConfigArgs,
     /// What the server was started as: the commands shown start with it.
@@ -72,25 +74,47 @@ impl Screen<'_> {
     {trigger}
 
 "
-        )
+        ) + &self.inbox()
+    }
+
+    /// How to try the inbox of a first start.
+    fn inbox(&self) -> String {
+        match (self.start, self.has_demo_brand) {
+            (Start::First, true) => format!(
+                "  To put a notification into the inbox that the demo page shows:
+
+    {}
+
+",
+                self.command("notify", &["test Hello 'It is kept until it is deleted.'"])
+            ),
+            _ => String::new(),
+        }
     }
 
     /// The command that sends an event, with the flags it needs.
     fn trigger(&self, app: &App) -> String {
         let (host, port) = DEFAULT_ADDRESS;
         let url = Some(self.target.to_string()).filter(|url| *url != format!("http://{host}:{port}"));
+        let url = url.map(|url| format!("--url {url}"));
+        let id = (self.apps.len() > 1).then(|| format!("--app {}", app.id));
+        let words = [url, id, Some("demo hello '{\"text\":\"Hi\"}'".to_owned())];
+        let words: Vec<&str> = words.iter().flatten().map(String::as_str).collect();
+        self.command("trigger", &words)
+    }
+
+    /// A command that acts on this server's configuration and store.
+    fn command(&self, verb: &str, words: &[&str]) -> String {
         let config = self.flags.config.as_deref();
         let data_dir = self.flags.data_dir.as_deref().filter(|dir| *dir != Path::new(DEFAULT_DATA_DIR));
-        let id = (self.apps.len() > 1).then_some(&app.id);
-        let words = [
-            Some(format!("{} trigger", quoted(self.program))),
-            url.map(|url| format!("--url {url}")),
+        let flags = [
             config.map(|path| format!("--config {}", quoted(path))),
             data_dir.map(|path| format!("--data-dir {}", quoted(path))),
-            id.map(|id| format!("--app {id}")),
-            Some("demo hello '{\"text\":\"Hi\"}'".to_owned()),
         ];
-        words.into_iter().flatten().collect::<Vec<_>>().join(" ")
+        let start = format!("{} {verb}", quoted(self.program));
+        let flags = flags.into_iter().flatten();
+        let words = words.iter().map(ToString::to_string);
+        [start].into_iter().chain(flags).chain(words).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -123,7 +147,9 @@ mod tests {
         let target = format!("http://{address}").parse().expect("target");
         let store = Path::new("./tidings-data/tidings.db");
         let program = Path::new("tidings");
-        Screen { address: address.to_owned(), target, apps, start, store, flags: &flags, program }.text()
+        let address = address.to_owned();
+        let has_demo_brand = start == Start::First;
+        Screen { address, target, apps, start, store, has_demo_brand, flags: &flags, program }.text()
     }
 
     #[test]
@@ -152,6 +178,10 @@ Tidings {}  listening on http://127.0.0.1:6001
 
     tidings trigger demo hello '{{\"text\":\"Hi\"}}'
 
+  To put a notification into the inbox that the demo page shows:
+
+    tidings notify test Hello 'It is kept until it is deleted.'
+
 ",
             env!("CARGO_PKG_VERSION")
         );
@@ -163,7 +193,7 @@ Tidings {}  listening on http://127.0.0.1:6001
         let text = screen(&[app("1"), app("2")], Start::Again, "127.0.0.1:7000", Some("/tmp/a b"));
         assert!(text.contains("app id  1  (and 1 more)\n"), "{text}");
         assert!(text.contains("secret  0123…\n"), "{text}");
-        let command = "tidings trigger --url http://127.0.0.1:7000 --data-dir '/tmp/a b' --app 1 demo hello '{\"text\":\"Hi\"}'";
+        let command = "tidings trigger --data-dir '/tmp/a b' --url http://127.0.0.1:7000 --app 1 demo hello '{\"text\":\"Hi\"}'";
         assert!(text.contains(command), "{text}");
     }
 

@@ -3,12 +3,12 @@
 use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    sync::mpsc,
+    sync::{Arc, mpsc},
 };
 
 use clap::Args;
 use tidings_protocol::App;
-use tidings_store::Store;
+use tidings_store::{SharedStore, Store};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -16,16 +16,16 @@ use tokio::{
 };
 
 use super::{
-    ConfigArgs, Exit, apps,
+    ConfigArgs, Exit, apps, brands,
     control::Control,
     error::CliError,
-    log, print,
+    known, log, print,
     screen::{Screen, Start},
     target::Target,
-    watch::{Sources, Watch, served},
+    watch::{InUse, Sources, Watch, served},
 };
 use crate::{
-    Clock, Drain, Server, ServerConfig,
+    Clock, Drain, InboxParts, Server, ServerConfig,
     config::{Config, Environment, Flags, Loaded, MetricsAddress, parse_host},
 };
 
@@ -73,16 +73,26 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     let signals = Signals::listen().map_err(CliError::Runtime)?;
     // Before the apps are read, so that no change falls between.
     let seen = store.data_version()?;
-    let mut apps = served(&config.apps, &store)?;
+    let mut apps = served(&config.apps, &store.apps()?);
     let mut server = bind(config.server, apps.clone())?;
     serve_metrics(&mut server, config.metrics)?;
     let mut start = Start::Again;
+    let mut has_demo_brand = false;
     // Only now, so that the one time its secret is shown is not lost to a port that is in use.
     if apps.is_empty() && store.add_first_app(&apps::random(&Clock::system()))? {
         start = Start::First;
-        apps = served(&config.apps, &store)?;
-        server.apps().replace(apps.clone());
+        apps = served(&config.apps, &store.apps()?);
+        // Anybody may be its test user: nothing for a server that others reach.
+        if let Some(app) = apps.first().filter(|_| config.server.host.is_loopback()) {
+            has_demo_brand = brands::add_demo(&store, &app.id)?;
+        }
     }
+    let brands = Arc::new(known::configured_brands(&config.brands));
+    let mut in_use = InUse { apps: server.apps(), brands, config: config.clone(), stored: None };
+    in_use.refresh(&store)?;
+    let (shared, announcements) = SharedStore::serve(&config.data_dir)?;
+    let parts = InboxParts { store: shared, announcements, brands: in_use.brands.clone() };
+    let server = server.with_inbox(parts);
     let bound = server.local_addr();
     let target = Target::of(&ServerConfig { port: bound.port(), ..config.server });
     // Not on the path of someone who has just built it.
@@ -94,6 +104,7 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
         apps: &apps,
         start,
         store: store.path(),
+        has_demo_brand,
         flags,
         program,
     };
@@ -107,10 +118,9 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
             None
         }
     };
-    let drain = config.drain;
-    let watch = Watch::start(sources, config, store, seen, server.apps());
+    let watch = Watch::start(sources, store, seen, in_use);
     let reloading = tokio::spawn(reload_on(signals.hangup, watch.reloader()));
-    tokio::spawn(signals.end.pass_on(drain, orders));
+    tokio::spawn(signals.end.pass_on(config.drain, orders));
     server.run(given).await;
     reloading.abort();
     // With it the last who could wake the watch is gone.

@@ -1,9 +1,17 @@
 //! What a running server takes from a changed file and a changed store, without a restart.
 
-use std::{fs, os::unix::fs::MetadataExt as _, path::Path, sync::mpsc, thread, time::Duration};
+use std::{
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
+use tidings_inbox::Brands;
 use tidings_protocol::App;
-use tidings_store::Store;
+use tidings_store::{BrandsAndKeys, Store, StoredApp};
 
 use super::{error::CliError, known};
 use crate::{
@@ -28,12 +36,19 @@ pub(super) struct Watch {
 
 struct Watcher {
     sources: Sources,
-    /// As it was read last; what of it needs a restart is as it was at the start.
-    config: Config,
     file: Option<Seen>,
     store: Store,
     store_version: u32,
-    apps: AppsHandle,
+    in_use: InUse,
+}
+
+/// What is known of the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FileIs {
+    /// It is to be read again, whatever it looks like.
+    Changed,
+    /// It is to be looked at.
+    Unknown,
 }
 
 /// A file as it was when it was looked at.
@@ -52,22 +67,16 @@ struct Stamp {
 }
 
 impl Watch {
-    /// Starts it. `store_version` is that from before `config`'s and the store's apps were read.
-    pub(super) fn start(
-        sources: Sources,
-        config: Config,
-        store: Store,
-        store_version: u32,
-        apps: AppsHandle,
-    ) -> Self {
+    /// Starts it. `store_version` is that from before what is in use was read.
+    pub(super) fn start(sources: Sources, store: Store, store_version: u32, in_use: InUse) -> Self {
         let file = sources.path().map(|path| Seen { stamp: Stamp::of(path), is_fresh: false });
-        let mut watcher = Watcher { sources, config, file, store, store_version, apps };
+        let mut watcher = Watcher { sources, file, store, store_version, in_use };
         let (wake, woken) = mpsc::sync_channel(1);
         let thread = thread::spawn(move || {
             loop {
                 match woken.recv_timeout(INTERVAL) {
-                    Ok(()) => watcher.reload(),
-                    Err(mpsc::RecvTimeoutError::Timeout) => watcher.look(),
+                    Ok(()) => watcher.look(FileIs::Changed),
+                    Err(mpsc::RecvTimeoutError::Timeout) => watcher.look(FileIs::Unknown),
                     Err(mpsc::RecvTimeoutError::Disconnected) => return,
                 }
             }
@@ -96,11 +105,12 @@ impl Sources {
 }
 
 impl Watcher {
-    fn look(&mut self) {
-        if self.file_has_changed() {
-            self.reload();
-        } else {
-            self.pass_on(PassOn::IfStoreChanged);
+    fn look(&mut self, file: FileIs) {
+        let passed =
+            if file == FileIs::Changed || self.file_has_changed() { self.reload() } else { self.pass_on() };
+        self.in_use.apps.set_store_fails(passed.is_err());
+        if let Err(error) = passed {
+            tracing::error!(%error, "the apps and brands of the store cannot be read; those of before are used");
         }
     }
 
@@ -114,7 +124,7 @@ impl Watcher {
     }
 
     /// Reads the file and the variables again. With a mistake in them nothing changes.
-    fn reload(&mut self) {
+    fn reload(&mut self) -> Result<(), CliError> {
         if let (Some(path), Some(seen)) = (self.sources.path(), &mut self.file) {
             *seen = Seen { stamp: Stamp::of(path), is_fresh: false };
         }
@@ -123,11 +133,12 @@ impl Watcher {
                 for warning in warnings {
                     tracing::warn!(place = %warning.place, "{}", warning.kind);
                 }
-                for key in config.needs_restart(&self.config) {
+                for key in config.needs_restart(&self.in_use.config) {
                     tracing::warn!(key, "the new value counts from the next start on");
                 }
-                self.config.apps = config.apps;
-                self.pass_on(PassOn::Always);
+                self.in_use.reconfigure(config);
+                self.in_use.refresh(&self.store)?;
+                tracing::info!("the configuration was read again");
             }
             Err(errors) => {
                 for mistake in errors.mistakes {
@@ -138,33 +149,18 @@ impl Watcher {
                 );
             }
         }
+        Ok(())
     }
 
-    fn pass_on(&mut self, when: PassOn) {
-        let passed = self.try_pass_on(when);
-        self.apps.set_store_fails(passed.is_err());
-        if let Err(error) = passed {
-            tracing::error!(%error, "the apps of the store cannot be read; those of before are used");
-        }
-    }
-
-    fn try_pass_on(&mut self, when: PassOn) -> Result<(), CliError> {
+    /// Passes on what the store has, if it has changed since it was last seen.
+    fn pass_on(&mut self) -> Result<(), CliError> {
         let version = self.store.data_version()?;
-        if when == PassOn::Always || self.store_version != version {
-            let apps = served(&self.config.apps, &self.store)?;
+        if self.store_version != version {
             self.store_version = version;
-            tracing::info!(apps = apps.len(), "apps taken anew");
-            self.apps.replace(apps);
+            self.in_use.refresh(&self.store)?;
         }
         Ok(())
     }
-}
-
-/// When the apps are passed on to the server.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PassOn {
-    IfStoreChanged,
-    Always,
 }
 
 impl Stamp {
@@ -175,13 +171,47 @@ impl Stamp {
 }
 
 /// The apps to serve.
-pub(super) fn served(configured: &[App], store: &Store) -> Result<Vec<App>, CliError> {
-    let stored = store.apps()?;
+pub(super) fn served(configured: &[App], stored: &[StoredApp]) -> Vec<App> {
     for app in stored.iter().filter(|app| known::is_hidden(configured, app)) {
         tracing::warn!(
             app_id = app.id,
             "the configuration has an app of this id or key; that of the store is not used"
         );
     }
-    Ok(known::merge(configured, &stored))
+    known::merge(configured, stored)
+}
+
+/// What is replaced when the file or the store changes.
+pub(super) struct InUse {
+    pub(super) apps: AppsHandle,
+    pub(super) brands: Arc<Brands>,
+    pub(super) config: Config,
+    /// What the store had when it was last looked at.
+    pub(super) stored: Option<(Vec<StoredApp>, BrandsAndKeys)>,
+}
+
+impl InUse {
+    /// Takes the apps of another configuration, from the next [`refresh`](Self::refresh) on. What needs a restart stays
+    /// as it is.
+    fn reconfigure(&mut self, config: Config) {
+        self.config.apps = config.apps;
+        self.stored = None;
+    }
+
+    /// Takes what the store has, unless it is what it had: notifications change the store all the time.
+    pub(super) fn refresh(&mut self, store: &Store) -> Result<(), CliError> {
+        let reading = self.brands.begin_reading();
+        let stored = (store.apps()?, store.brands_and_keys()?);
+        if self.stored.as_ref() != Some(&stored) {
+            let apps = served(&self.config.apps, &stored.0);
+            let brands = known::merge_brands(&self.config.brands, stored.1.0.clone());
+            for brand in brands.iter().filter(|brand| apps.iter().all(|app| app.id != brand.app_id)) {
+                tracing::warn!(brand = brand.name, app_id = brand.app_id, "the brand's app is not there");
+            }
+            self.apps.replace(apps);
+            self.brands.take(reading, stored.1.clone());
+            self.stored = Some(stored);
+        }
+        Ok(())
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use tidings_protocol::{App, limit::Limit};
 use tidings_store::{
-    AppSettings,
+    AppSettings, Brand, BrandId,
     settings::{ALLOWED_ORIGINS, LIMITS, LIMITS_TABLE, Origins, SWITCHES},
 };
 use toml::{
@@ -20,7 +20,7 @@ use toml::{
 };
 
 use super::{
-    Layer, MistakeKind, Place, Snippet, WarningKind,
+    BrandConfig, Layer, MistakeKind, Place, Snippet, WarningKind,
     finding::{Report, nearest},
     rules,
 };
@@ -30,6 +30,7 @@ use super::{
 pub(super) struct FileConfig {
     pub(super) server: Layer,
     pub(super) apps: Vec<App>,
+    pub(super) brands: Vec<BrandConfig>,
 }
 
 /// Reads a file; what is wrong with it goes into the report.
@@ -90,8 +91,9 @@ impl<'s> Reader<'s, '_> {
             self.finish(&section);
         }
         let apps = root.take("apps").map(|item| self.apps(item)).unwrap_or_default();
+        let brands = root.take("brands").map(|item| self.brands(item)).unwrap_or_default();
         self.finish(&root);
-        FileConfig { server, apps }
+        FileConfig { server, apps, brands }
     }
 
     fn server(&mut self, mut section: Section<'s>) -> Layer {
@@ -117,10 +119,10 @@ impl<'s> Reader<'s, '_> {
     }
 
     fn app(&mut self, mut section: Section<'s>, ids: &mut Taken, keys: &mut Taken) -> Option<App> {
-        let id = self.credential(&mut section, "id", id, |id| WarningKind::of_id(id));
+        let id = self.required(&mut section, "id", id, |id| WarningKind::of_id(id));
         let key =
-            self.credential(&mut section, "key", |value| rules::parse_key(text(value, "a text")?), |_| None);
-        let secret = self.credential(
+            self.required(&mut section, "key", |value| rules::parse_key(text(value, "a text")?), |_| None);
+        let secret = self.required(
             &mut section,
             "secret",
             |value| rules::parse_secret(text(value, "a text")?),
@@ -142,8 +144,56 @@ impl<'s> Reader<'s, '_> {
         Some(settings.to_app(id, key, secret))
     }
 
+    fn brands(&mut self, item: Item<'s>) -> Vec<BrandConfig> {
+        let (mut ids, mut names) = (Taken::new(), Taken::new());
+        let items = self.items(item, "a list of brands, each begun with [[brands]]");
+        let sections: Vec<_> = items.into_iter().filter_map(|item| self.table(item)).collect();
+        sections.into_iter().filter_map(|section| self.brand(section, &mut ids, &mut names)).collect()
+    }
+
+    fn brand(&mut self, mut section: Section<'s>, ids: &mut Taken, names: &mut Taken) -> Option<BrandConfig> {
+        let id = self.required(&mut section, "id", brand_id, |_| None);
+        let name = self.required(
+            &mut section,
+            "name",
+            |value| rules::parse_brand_name(text(value, "a text")?),
+            |_| None,
+        );
+        let app_id = self.required(&mut section, "app", self::id, |_| None);
+        let region = self.value(&mut section, "region", |value| text(value, "a text").map(str::to_owned));
+        let sid_url =
+            self.value(&mut section, "sid_url", |value| rules::parse_sid_url(text(value, rules::SID_URL)?));
+        let test_sid = self.value(&mut section, "test_sid", boolean);
+        let api_keys = section.take("api_keys").map(|item| self.api_keys(item)).unwrap_or_default();
+        let allowed_origins =
+            section.take(ALLOWED_ORIGINS).map(|item| self.origins(item)).unwrap_or_default();
+        self.finish(&section);
+        let (id, id_span) = id?;
+        let (name, name_span) = name?;
+        self.claim(ids, &section.path, "id", (&id.to_string(), id_span));
+        self.claim(names, &section.path, "name", (&name, name_span));
+        let brand = Brand {
+            id,
+            name,
+            app_id: app_id?.0,
+            region: region.unwrap_or_else(|| tidings_inbox::DEFAULT_REGION.to_owned()),
+            sid_url,
+            test_sid: test_sid.unwrap_or(false),
+            allowed_origins,
+        };
+        Some(BrandConfig { brand, api_keys })
+    }
+
+    fn api_keys(&mut self, item: Item<'s>) -> Vec<String> {
+        let items = self.items(item, "a list of keys");
+        items
+            .iter()
+            .filter_map(|item| self.read(item, |value| rules::parse_api_key(text(value, rules::API_KEY)?)))
+            .collect()
+    }
+
     /// A value that must be there, and its place.
-    fn credential<T>(
+    fn required<T>(
         &mut self,
         section: &mut Section<'s>,
         name: &'static str,
@@ -290,6 +340,11 @@ fn drain(value: &DeValue<'_>) -> Result<Duration, MistakeKind> {
     rules::drain(number(value, rules::DRAIN)?)
 }
 
+fn brand_id(value: &DeValue<'_>) -> Result<BrandId, MistakeKind> {
+    let number: u32 = number(value, rules::BRAND_ID)?;
+    rules::parse_brand_id(&number.to_string())
+}
+
 /// An id; people write `id = 123` as well.
 fn id(value: &DeValue<'_>) -> Result<String, MistakeKind> {
     match value {
@@ -350,7 +405,8 @@ impl Source<'_> {
         let end = span.end.min(start + text.len()).max(span.start);
         let width = self.text[span.start..end].chars().count().max(1);
         // The output may end in a log.
-        let may_tell = text.to_ascii_lowercase().contains("secret");
+        let is_secret = |text: &str| ["secret", "api_key"].iter().any(|word| text.contains(word));
+        let may_tell = is_secret(&text.to_ascii_lowercase()) || key.as_deref().is_some_and(is_secret);
         Place::Line {
             path: self.path.to_owned(),
             line: before.matches('\n').count() + 1,

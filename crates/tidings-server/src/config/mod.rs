@@ -16,6 +16,7 @@ use std::{
 };
 
 use tidings_protocol::App;
+use tidings_store::Brand;
 
 use crate::{Drain, ServerConfig};
 
@@ -26,7 +27,10 @@ pub(crate) use finding::nearest;
 pub use finding::{
     ConfigErrors, Finding, Mistake, MistakeKind, Note, NoteKind, Place, Snippet, Warning, WarningKind,
 };
-pub use rules::{parse_drain, parse_host, parse_id, parse_key, parse_port, parse_secret};
+pub use rules::{
+    parse_brand_id, parse_brand_name, parse_drain, parse_host, parse_id, parse_key, parse_port, parse_secret,
+    parse_sid_url,
+};
 
 /// Where `tidings serve` listens if it is not told.
 pub const DEFAULT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 6001);
@@ -48,6 +52,23 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The apps of the file and of the variables; those of the store come on top.
     pub apps: Vec<App>,
+    /// The brands of the file; those of the store come on top.
+    pub brands: Vec<BrandConfig>,
+}
+
+/// A brand of the file.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrandConfig {
+    /// The brand.
+    pub brand: Brand,
+    /// What its senders show. They are secrets.
+    pub api_keys: Vec<String>,
+}
+
+impl std::fmt::Debug for BrandConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BrandConfig").field("brand", &self.brand).finish_non_exhaustive()
+    }
 }
 
 /// Where metrics are served.
@@ -132,15 +153,16 @@ impl Config {
             None => file::FileConfig::default(),
         };
         let apps = with_first(variables.app, file.apps, &mut report);
+        let brands = file.brands;
         let notes = report.take_notes();
         let warnings = report.finish()?;
         let server = flags.server.clone().or(variables.server).or(file.server);
-        Ok(Loaded { config: server.with_defaults(apps), warnings, notes })
+        Ok(Loaded { config: server.with_defaults(apps, brands), warnings, notes })
     }
 
     /// The keys that have another value than in `running`, and which a running server cannot change.
     pub(crate) fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
-        let Config { server, drain, metrics, data_dir, apps: _ } = self;
+        let Config { server, drain, metrics, data_dir, apps: _, brands } = self;
         let ServerConfig { host, port, activity_timeout } = server;
         [
             ("server.host", *host != running.server.host),
@@ -149,6 +171,7 @@ impl Config {
             ("server.drain_delay", drain.delay != running.drain.delay),
             ("server.drain_window", drain.window != running.drain.window),
             ("metrics", *metrics != running.metrics),
+            ("brands", *brands != running.brands),
             ("server.data_dir", *data_dir != running.data_dir),
         ]
         .into_iter()
@@ -181,7 +204,7 @@ impl Layer {
         }
     }
 
-    fn with_defaults(self, apps: Vec<App>) -> Config {
+    fn with_defaults(self, apps: Vec<App>, brands: Vec<BrandConfig>) -> Config {
         let (loopback, default_port) = DEFAULT_ADDRESS;
         let port = self.port.unwrap_or(default_port);
         // Who wants any port for the one wants any for the other.
@@ -208,6 +231,7 @@ impl Layer {
             },
             data_dir: self.data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
             apps,
+            brands,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use tidings_protocol::app::AppSecret;
+use tidings_store::{BrandId, is_brand_name};
 
 use super::{MistakeKind, WarningKind};
 use crate::Drain;
@@ -23,6 +24,10 @@ const DRAIN_S: RangeInclusive<u64> = 0..=3600;
 const ID: &str = "1 to 64 of the characters A-Z a-z 0-9 _ -";
 const KEY: &str = "1 to 128 of the characters A-Z a-z 0-9 _ -";
 const SECRET: &str = "at least 1 character";
+pub(super) const BRAND_ID: &str = "a whole number from 1 to 2147483647";
+const BRAND_NAME: &str = "1 to 64 of the characters a-z 0-9 _ -";
+pub(super) const SID_URL: &str = "an address as https://shop.example/authenticate";
+pub(super) const API_KEY: &str = "a text of at least 16 printable characters";
 /// The shortest secret that nobody guesses.
 pub(super) const SECRET_MIN: usize = 16;
 
@@ -103,6 +108,41 @@ pub fn parse_secret(text: &str) -> Result<AppSecret, MistakeKind> {
         return Err(MistakeKind::Value { expected: SECRET, found: "none".to_owned() });
     }
     Ok(AppSecret::new(text))
+}
+
+/// Reads a brand's id.
+///
+/// # Errors
+/// [`MistakeKind::Value`] if it is none.
+pub fn parse_brand_id(text: &str) -> Result<BrandId, MistakeKind> {
+    text.parse().ok().and_then(BrandId::new).ok_or_else(|| MistakeKind::value(BRAND_ID, text))
+}
+
+/// Reads a brand's name.
+///
+/// # Errors
+/// [`MistakeKind::Value`] if it is none.
+pub fn parse_brand_name(text: &str) -> Result<String, MistakeKind> {
+    if is_brand_name(text) { Ok(text.to_owned()) } else { Err(MistakeKind::value(BRAND_NAME, text)) }
+}
+
+/// Reads the address where an operator says whether a sid is good.
+///
+/// # Errors
+/// [`MistakeKind::Value`] if it is none.
+pub fn parse_sid_url(text: &str) -> Result<String, MistakeKind> {
+    if tidings_inbox::is_sid_url(text) { Ok(text.to_owned()) } else { Err(MistakeKind::value(SID_URL, text)) }
+}
+
+/// Reads a sender's key; what is wrong with it is told without it.
+pub(super) fn parse_api_key(text: &str) -> Result<String, MistakeKind> {
+    let is_printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.len() >= SECRET_MIN && is_printable {
+        return Ok(text.to_owned());
+    }
+    let found =
+        if is_printable { format!("{} characters", text.len()) } else { "other characters".to_owned() };
+    Err(MistakeKind::Value { expected: API_KEY, found })
 }
 
 fn word(text: &str, max: usize, expected: &'static str) -> Result<String, MistakeKind> {

@@ -645,3 +645,89 @@ fn names_that_contradict_each_other() {
          SOKETI_DEFAULT_APP_SECRET are not set",
     );
 }
+
+const BRAND: &str = "[[brands]]\nid = 7\nname = \"acorn\"\napp = \"1\"\n";
+
+#[test]
+fn a_brand_says_everything() {
+    let (config, report) = read(
+        r#"
+        [[brands]]
+        id = 7
+        name = "acorn"
+        app = 1
+        region = "us"
+        sid_url = "https://shop.example/authenticate?v=1"
+        test_sid = true
+        api_keys = ["0123456789abcdef"]
+        allowed_origins = ["https://shop.example"]
+        "#,
+    );
+    assert_eq!(report, Ok(Vec::new()));
+    let BrandConfig { brand, api_keys } = &config.brands[0];
+    assert_eq!((brand.id.get(), &*brand.name, &*brand.app_id, &*brand.region), (7, "acorn", "1", "us"));
+    assert_eq!(brand.sid_url.as_deref(), Some("https://shop.example/authenticate?v=1"));
+    assert!(brand.test_sid);
+    assert_eq!(api_keys, &["0123456789abcdef"]);
+    assert_eq!(brand.allowed_origins.texts(), ["https://shop.example"]);
+    assert!(!format!("{config:?}", config = config.brands).contains("0123456789abcdef"));
+}
+
+#[test]
+fn what_a_brand_does_not_say_is_closed() {
+    let (config, report) = read(BRAND);
+    assert_eq!(report, Ok(Vec::new()));
+    let BrandConfig { brand, api_keys } = &config.brands[0];
+    assert_eq!((brand.region.as_str(), brand.sid_url.as_deref(), brand.test_sid), ("eu", None, false));
+    assert!(api_keys.is_empty());
+}
+
+#[test]
+fn mistakes_in_brands_are_named() {
+    let check_brand = |line: &str, expected: &str| check(&format!("{BRAND}{line}\n"), expected);
+    check(
+        "[[brands]]\nid = 1\nname = \"a\"\n",
+        r"
+t.toml:1:1: key `brands[0]`: `app` is missing
+ 1 | [[brands]]
+   | ^^^^^^^^^^
+",
+    );
+    check(
+        "[[brands]]\nid = 0\nname = \"Acorn\"\napp = \"1\"\n",
+        r#"
+t.toml:2:6: key `brands[0].id`: must be a whole number from 1 to 2147483647, not "0"
+ 2 | id = 0
+   |      ^
+t.toml:3:8: key `brands[0].name`: must be 1 to 64 of the characters a-z 0-9 _ -, not "Acorn"
+ 3 | name = "Acorn"
+   |        ^^^^^^^
+"#,
+    );
+    check_brand(
+        "sid_url = \"shop.example\"",
+        r#"
+t.toml:5:11: key `brands[0].sid_url`: must be an address as https://shop.example/authenticate, not "shop.example"
+ 5 | sid_url = "shop.example"
+   |           ^^^^^^^^^^^^^^
+"#,
+    );
+    // A key is a secret: neither it nor its line is shown.
+    check_brand(
+        "api_keys = [\n  \"short\",\n]",
+        r"
+t.toml:6:3: key `brands[0].api_keys[0]`: must be a text of at least 16 printable characters, not 5 characters
+",
+    );
+    check(
+        &format!("{BRAND}{BRAND}"),
+        r#"
+t.toml:6:6: key `brands[1].id`: `brands[0]` has it already
+ 6 | id = 7
+   |      ^
+t.toml:7:8: key `brands[1].name`: `brands[0]` has it already
+ 7 | name = "acorn"
+   |        ^^^^^^^
+"#,
+    );
+}

@@ -18,6 +18,7 @@ use hyper::{
     header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE},
 };
 use serde_json::Value;
+use tidings_inbox::{BodyError, Inbox};
 
 pub(crate) use self::error::HttpError;
 use self::signed::Signed;
@@ -26,16 +27,25 @@ use crate::{drain::Phase, metrics::scrape, node::Node, ws};
 type Reply = Response<Full<Bytes>>;
 
 /// Answers a request; whatever is wrong with it is an answer too.
-pub(crate) async fn answer(node: Arc<Node>, request: Request<Incoming>) -> Result<Reply, Infallible> {
+pub(crate) async fn answer(
+    node: Arc<Node>,
+    inbox: Option<Arc<Inbox>>,
+    request: Request<Incoming>,
+) -> Result<Reply, Infallible> {
     let started = node.clock.now();
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let reply = route(&node, request).await.unwrap_or_else(|error| {
-        let status = error.status().as_u16();
-        tracing::info!(%method, path, status, reason = %error, "request refused");
-        node.metrics.request_refused(&error);
-        refusal(&error)
-    });
-    node.metrics.request(route_name(&path), reply.status().as_u16(), node.clock.now() - started);
+    let (route, reply) = if let Some(inbox) = inbox.filter(|_| tidings_inbox::is_path(&path)) {
+        ("inbox", answer_inbox(&inbox, request).await)
+    } else {
+        let reply = route(&node, request).await.unwrap_or_else(|error| {
+            let status = error.status().as_u16();
+            tracing::info!(%method, path, status, reason = %error, "request refused");
+            node.metrics.request_refused(&error);
+            refusal(&error)
+        });
+        (route_name(&path), reply)
+    };
+    node.metrics.request(route, reply.status().as_u16(), node.clock.now() - started);
     Ok(reply)
 }
 
@@ -65,6 +75,16 @@ fn route_name(path: &str) -> &'static str {
         ["healthz" | "live" | "readyz" | "ready" | "up" | "accept-traffic"] => "health",
         _ => "other",
     }
+}
+
+async fn answer_inbox(inbox: &Inbox, request: Request<Incoming>) -> Reply {
+    let (parts, body) = request.into_parts();
+    let max = inbox.body_max(&parts);
+    let body = signed::read_body(body, max).await.map(Bytes::from).map_err(|error| match error {
+        HttpError::BodyTooLarge { max } => BodyError::TooLarge { max },
+        _ => BodyError::Incomplete,
+    });
+    inbox.answer(parts, body).await
 }
 
 async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Result<Reply, HttpError> {

@@ -85,7 +85,7 @@ fn body_max(limits: &Limits) -> usize {
 }
 
 /// Reads a body into one piece, however many it comes in.
-async fn read_body(mut body: Incoming, max: usize) -> Result<Vec<u8>, HttpError> {
+pub(super) async fn read_body(mut body: Incoming, max: usize) -> Result<Vec<u8>, HttpError> {
     let reading = async {
         let mut whole = Vec::new();
         while let Some(frame) = body.frame().await {

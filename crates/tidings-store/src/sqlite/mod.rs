@@ -1,7 +1,15 @@
 //! The store in one `SQLite` file.
 
+mod announcements;
 mod apps;
+mod brands;
 mod migrations;
+mod notifications;
+mod sending;
+mod shared;
+mod users;
+mod values;
+mod writer;
 
 use std::{
     fs::{self, DirBuilder, Permissions},
@@ -14,6 +22,9 @@ use std::{
 use rusqlite::{Connection, ErrorCode};
 
 use crate::StoreError;
+
+pub use brands::{BrandTaken, BrandsAndKeys, Put};
+pub use shared::{Announcements, SharedStore};
 
 const FILE_NAME: &str = "tidings.db";
 /// How long a lock of another process is waited for.
@@ -86,6 +97,13 @@ impl Store {
     fn report(&self, source: rusqlite::Error) -> StoreError {
         report(&self.path, source)
     }
+}
+
+/// One more connection to a store that has been opened.
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path).map_err(|source| report(path, source))?;
+    configure(&connection).map_err(|source| report(path, source))?;
+    Ok(connection)
 }
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {

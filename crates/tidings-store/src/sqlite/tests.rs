@@ -159,7 +159,7 @@ fn says_what_is_wrong_and_what_to_do() {
     check(
         "newer",
         |path| execute(path, "PRAGMA user_version = 99"),
-        "FILE has schema version 99, and this Tidings knows 1 at most; run the newer Tidings that wrote it, or go \
+        "FILE has schema version 99, and this Tidings knows 3 at most; run the newer Tidings that wrote it, or go \
          back to a backup",
     );
     check(
@@ -169,7 +169,12 @@ fn says_what_is_wrong_and_what_to_do() {
     );
     check(
         "settings",
-        |path| execute(path, "INSERT INTO apps VALUES ('7', 'k', 's', '{\"enabled\":0}', 1)"),
+        |path| {
+            execute(
+                path,
+                "INSERT INTO apps (id, key, secret, settings, created_at) VALUES ('7', 'k', 's', '{\"enabled\":0}', 1)",
+            );
+        },
         "the settings of app 7 in FILE cannot be read: enabled must be true or false; run the Tidings that wrote \
          them",
     );

@@ -1,0 +1,160 @@
+//! `POST /inbox-admin/v1/notifications`: to one user or many, now or at a time.
+
+use std::collections::{HashMap, HashSet};
+
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tidings_store::{
+    Added, Brand, Content, NewNotification, Recipient, SourceKey, StoreError, User,
+    sending::{Audience, NewBroadcast},
+    time::Timestamp,
+};
+
+use super::{broadcasts, external_id, ok, saying::Saying};
+use crate::{
+    Inbox,
+    content::ContentError,
+    http::{Call, Reply},
+    own::read_json,
+    params::{self, Params},
+    problem::Problem,
+};
+
+/// The door's name among senders' keys.
+const SOURCE: &str = "api";
+/// So many users one call serves; a broadcast may list more.
+const USERS_MAX: usize = 1000;
+/// So many are stored in one commit, so that others come in between.
+const CHUNK: usize = 200;
+
+/// The body of the call.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    users: Vec<String>,
+    content: Option<Map<String, Value>>,
+    template: Option<String>,
+    values: Option<Map<String, Value>>,
+    deliver_at: Option<String>,
+}
+
+impl Inbox {
+    pub(super) async fn admin_notifications(
+        &self,
+        call: &Call,
+        brand: &Brand,
+        path: &[&str],
+    ) -> Result<Reply, Problem> {
+        match (&call.parts.method, path) {
+            (&Method::POST, []) => self.send(call, brand).await,
+            (_, []) => Err(Problem::Method("POST")),
+            _ => Err(Problem::NotFound("path")),
+        }
+    }
+
+    async fn send(&self, call: &Call, brand: &Brand) -> Result<Reply, Problem> {
+        Params::read(call.parts.uri.query(), &[])?;
+        let key = params::idempotency_key(&call.parts.headers)?;
+        let Sent { users, content, template, values, deliver_at } = read_json(&call.body)?;
+        let users = listed(users, USERS_MAX)?;
+        let saying = self.saying(brand, content, template, values).await?;
+        // Also where the time has come: a repetition must not be sent by the other road.
+        if let Some(deliver_at) = deliver_at {
+            let due_at = moment("deliver_at", &deliver_at)?.max(self.now());
+            saying.check_lasts(due_at)?;
+            let new = NewBroadcast {
+                brand: brand.id,
+                audience: Audience::Users(users),
+                payload: saying.payload(due_at),
+                due_at,
+                key: key.map(|key| format!("notifications:{key}")),
+            };
+            let (broadcast, _) = self.store.add_broadcast(new, self.now()).await?;
+            return Ok(broadcasts::accepted(&broadcast, call));
+        }
+        saying.check_lasts(self.now())?;
+        let mut results = Vec::with_capacity(users.len());
+        for chunk in users.chunks(CHUNK) {
+            match self.send_chunk(brand, chunk, &saying, key).await {
+                Ok(done) => results.extend(done),
+                Err(error) if results.is_empty() => return Err(error.into()),
+                // What is stored already must be told.
+                Err(error) => {
+                    tracing::error!(%error, "a part of a call could not be stored");
+                    results.extend(chunk.iter().map(|external_id| failed(external_id)));
+                }
+            }
+        }
+        Ok(ok(&json!({"results": results})))
+    }
+
+    /// Stores one notification for each of these users, and says of each what became of it.
+    async fn send_chunk(
+        &self,
+        brand: &Brand,
+        users: &[String],
+        saying: &Saying,
+        key: Option<&str>,
+    ) -> Result<Vec<Value>, StoreError> {
+        let now = self.now();
+        let known = self.store.users_called(brand.id, users.to_vec()).await?;
+        let known: HashMap<&str, &User> = known.iter().map(|user| (&*user.external_id, user)).collect();
+        let contents: Vec<_> =
+            users.iter().map(|id| saying.content_for(id, known.get(&**id).copied(), now)).collect();
+        let new = |(external_id, content): (&String, &Result<_, _>)| {
+            Some(NewNotification {
+                recipient: Recipient::External { brand: brand.id, external_id: external_id.clone() },
+                content: content.as_ref().ok().cloned()?,
+                // JSON, so that no two pairs read alike.
+                source_key: key
+                    .map(|key| SourceKey { source: SOURCE, key: json!([key, external_id]).to_string() }),
+            })
+        };
+        let added = self.store.add(users.iter().zip(&contents).filter_map(new).collect(), now).await?;
+        let mut added = added.into_iter();
+        let result = |(external_id, content): (&String, &Result<Content, ContentError>)| match content {
+            Err(error) => json!({"user": external_id, "status": "refused", "detail": error.to_string()}),
+            Ok(_) => became(external_id, added.next().unwrap_or(Err(StoreError::Stopped))),
+        };
+        Ok(users.iter().zip(&contents).map(result).collect())
+    }
+}
+
+fn became(external_id: &str, added: Result<Added, StoreError>) -> Value {
+    let (status, id) = match added {
+        Ok(Added::New(id)) => ("created", id),
+        Ok(Added::Known(id)) => ("repeated", id),
+        Err(error) => {
+            tracing::error!(%error, "a notification could not be stored");
+            return failed(external_id);
+        }
+    };
+    json!({"user": external_id, "status": status, "id": id.get()})
+}
+
+fn failed(external_id: &str) -> Value {
+    json!({"user": external_id, "status": "failed", "detail": "the store did not take it; send it again"})
+}
+
+/// Users as they are listed in a call, each once.
+pub(super) fn listed(users: Vec<String>, max: usize) -> Result<Vec<String>, Problem> {
+    let wrong = |problem: String| Err(Problem::Unacceptable(problem));
+    if users.is_empty() {
+        return wrong("users: there is none".to_owned());
+    }
+    if users.len() > max {
+        return wrong(format!("users: there are {}, the most is {max}", users.len()));
+    }
+    if let Some(at) = users.iter().position(|user| external_id(user).is_none()) {
+        return wrong(format!("users[{at}] must have 1 to {} characters", tidings_store::EXTERNAL_ID_MAX));
+    }
+    let mut seen = HashSet::new();
+    Ok(users.into_iter().filter(|user| seen.insert(user.clone())).collect())
+}
+
+/// A time as it is sent.
+pub(super) fn moment(name: &str, text: &str) -> Result<Timestamp, Problem> {
+    let wrong = || Problem::Unacceptable(format!("{name} must be a time as 2026-01-02T03:04:05Z"));
+    Timestamp::parse(text).ok_or_else(wrong)
+}

@@ -1,0 +1,464 @@
+//! The CRM's front end: config, login, channel authorization, list, read, mark, delete.
+//!
+//! Source: `facts/notifications.md`, section 1. Failures are answers with status 200: pages look for them there.
+
+use std::{sync::Arc, time::Duration};
+
+use hyper::{Method, StatusCode, header::HOST};
+use serde_json::{Value, json};
+use tidings_protocol::{
+    SocketId,
+    auth::{channel, request::percent_decode},
+};
+use tidings_store::{
+    Brand, Filter, NewLogin, NotificationId, Set, StoreError, User, UserKey, Which, notifications::Kind,
+};
+
+use crate::{
+    Inbox, brands,
+    http::{self, Call, Reply},
+    sid::SidError,
+    wire,
+};
+
+/// So long a login lasts.
+const LOGIN: Duration = Duration::from_hours(24);
+/// The sid that logs in the test user where the brand allows it.
+const TEST_SID: &str = "99999999-9999-9999-9999-999999999999-9999";
+/// What the operator would call the test user.
+const TEST_USER: &str = "test";
+/// Tokens and sids that are longer are nobody's.
+const CREDENTIAL_MAX: usize = 2048;
+
+/// Why a call is not carried out. The texts are shown to nobody but developers.
+enum Refusal {
+    SidNotAccepted,
+    LoginServiceUnavailable,
+    NotAuthenticated,
+    MessageIdMissing,
+    NotFound,
+    UnknownBrand,
+    UnknownPath,
+    Method(&'static str),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Refusal::Store(error)
+    }
+}
+
+/// What `Data` is where there is nothing to tell: pages look at it as at what they expect.
+#[derive(Clone, Copy)]
+enum Nothing {
+    Null,
+    False,
+    Array,
+}
+
+impl Inbox {
+    pub(crate) async fn fusion(&self, call: Call) -> Reply {
+        let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
+        let method = &call.parts.method;
+        let on = |allowed: &Method, name| if method == allowed { Ok(()) } else { Err(Refusal::Method(name)) };
+        match segments[..] {
+            ["api", "v1", "config", brand] => {
+                let config = on(&Method::GET, "GET").and_then(|()| self.config(&call, brand));
+                config.unwrap_or_else(|refusal| refused(&refusal, Nothing::Null))
+            }
+            ["external", "pusher", brand] => self.authorize_channel(&call, brand).await,
+            ["Platform", "LoginAuthToken"] => {
+                let login = match on(&Method::POST, "POST") {
+                    Ok(()) => self.login(&call).await,
+                    Err(refusal) => Err(refusal),
+                };
+                // Pages read `Errors` of a failed login alone: null is what the documented sample has.
+                answer(login, &Value::Null, Nothing::Null)
+            }
+            ["Notifications", "v2", "user-notifications"] => {
+                let list = match on(&Method::GET, "GET") {
+                    Ok(()) => self.list(&call).await,
+                    Err(refusal) => Err(refusal),
+                };
+                answer(list, &Value::Null, Nothing::Array)
+            }
+            ["Notifications", "v2", "user-notification", id] if method == Method::DELETE => {
+                answer(self.set(&call, parse_id(id), Set::Deleted).await, &json!([]), Nothing::False)
+            }
+            ["Notifications", "v2", "user-notification", id] => {
+                let one = match on(&Method::GET, "GET, DELETE") {
+                    Ok(()) => self.one(&call, id).await,
+                    Err(refusal) => Err(refusal),
+                };
+                answer(one, &Value::Null, Nothing::Null)
+            }
+            ["Notifications", "MarkNotificationAsRead"] => {
+                let marked = match (on(&Method::POST, "POST"), message_id(&call.body)) {
+                    (Err(refusal), _) => Err(refusal),
+                    (Ok(()), None) => self.owner(&call).await.and(Err(Refusal::MessageIdMissing)),
+                    (Ok(()), Some(id)) => self.set(&call, NotificationId::new(id), Set::Read).await,
+                };
+                // Here pages read `Errors.length` of a success as well.
+                answer(marked, &json!([]), Nothing::False)
+            }
+            _ => refused(&Refusal::UnknownPath, Nothing::Null),
+        }
+    }
+
+    /// `GET /api/v1/config/{brand}`
+    fn config(&self, call: &Call, name: &str) -> Result<Reply, Refusal> {
+        let brand = self.brands.by_name(&percent_decode(name)).ok_or(Refusal::UnknownBrand)?;
+        let app = self.server.app(&brand.app_id).ok_or(Refusal::UnknownBrand)?;
+        let here = Here::of(call);
+        let base = format!("{}://{}/b/{}", here.scheme(), here.authority, brand.name);
+        Ok(http::json(
+            StatusCode::OK,
+            &json!({
+                "crmUrl": base,
+                "fusionUrl": base,
+                "prismaUrl": base,
+                "pusherKey": app.key,
+                "pusherRegion": brand.region,
+                "wsHost": here.host(),
+                "wsPort": here.port(),
+                "wssPort": here.port(),
+                "forceTLS": here.is_tls,
+            }),
+        ))
+    }
+
+    /// `POST /Platform/LoginAuthToken`
+    async fn login(&self, call: &Call) -> Result<Value, Refusal> {
+        let brand = self.brand(call)?;
+        let sid = credential(call).ok_or(Refusal::SidNotAccepted)?;
+        let user = self.exchange(&brand, sid).await?;
+        let token = format!("tk_{}", data_encoding::BASE64URL_NOPAD.encode(&(self.outside.random)()));
+        let now = self.now();
+        let login = NewLogin {
+            brand: brand.id,
+            external_id: user.external_id,
+            is_test: user.is_test,
+            token_hash: brands::hash(&token),
+            sid_hash: brands::hash(sid),
+            expires_at: now.after(LOGIN),
+        };
+        let user = self.store.add_login(login, now).await?;
+        Ok(logged_in(&user, &token))
+    }
+
+    /// Who the operator says a sid is, or who it was at a login that still lasts.
+    async fn exchange(&self, brand: &Brand, sid: &str) -> Result<Accepted, Refusal> {
+        if sid == TEST_SID {
+            let accepted = Accepted { external_id: TEST_USER.to_owned(), is_test: true };
+            return if brand.test_sid { Ok(accepted) } else { Err(Refusal::SidNotAccepted) };
+        }
+        if let Some(known) = self.store.sid_owner(brand.id, brands::hash(sid), self.now()).await? {
+            return Ok(Accepted { external_id: known.external_id, is_test: known.is_test });
+        }
+        let url = brand.sid_url.as_deref().ok_or(Refusal::SidNotAccepted)?;
+        match self.sids.check(url, sid).await {
+            Ok(external_id) => Ok(Accepted { external_id, is_test: false }),
+            Err(SidError::NotAccepted) => Err(Refusal::SidNotAccepted),
+            Err(error) => {
+                tracing::warn!(brand = brand.name, %error, "the operator's login check failed");
+                Err(Refusal::LoginServiceUnavailable)
+            }
+        }
+    }
+
+    /// `GET /Notifications/v2/user-notifications`
+    async fn list(&self, call: &Call) -> Result<Value, Refusal> {
+        let owner = self.owner(call).await?;
+        let query = call.parts.uri.query().unwrap_or("");
+        let is_on = |name| value(query, name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        let filter = Filter {
+            read: is_on("unread-only").then_some(false),
+            kind: is_on("inbox-only").then_some(Kind::Inbox),
+            ..Filter::default()
+        };
+        let found = self.store.list(owner, filter, tidings_store::INBOX_MAX, self.now()).await?;
+        Ok(found.iter().map(wire::notification).collect())
+    }
+
+    /// `GET /Notifications/v2/user-notification/{id}`
+    async fn one(&self, call: &Call, id: &str) -> Result<Value, Refusal> {
+        let owner = self.owner(call).await?;
+        let id = parse_id(id).ok_or(Refusal::NotFound)?;
+        let found = self.store.notification(owner, id, self.now()).await?;
+        found.as_ref().map(wire::notification).ok_or(Refusal::NotFound)
+    }
+
+    /// Marks one, or deletes it.
+    async fn set(&self, call: &Call, id: Option<NotificationId>, set: Set) -> Result<Value, Refusal> {
+        let owner = self.owner(call).await?;
+        let id = id.ok_or(Refusal::NotFound)?;
+        let changed = self.store.change(owner, Which::One(id), set, self.now()).await?;
+        if changed.found == 0 { Err(Refusal::NotFound) } else { Ok(true.into()) }
+    }
+
+    /// `POST|GET /external/pusher/{brand}?authToken=<token>`
+    async fn authorize_channel(&self, call: &Call, name: &str) -> Reply {
+        let query = call.parts.uri.query().unwrap_or("");
+        let callback = value(query, "callback");
+        let done = match callback.as_deref() {
+            Some(name) if !is_callback(name) => Ok(None),
+            _ => self.channel_auth(call, name, query).await,
+        };
+        match (done, callback) {
+            (Ok(Some(auth)), None) => http::json(StatusCode::OK, &auth),
+            (Ok(Some(auth)), Some(callback)) => {
+                http::reply(StatusCode::OK, "application/javascript", format!("{callback}({auth});"))
+            }
+            (Ok(None), _) => http::json(StatusCode::FORBIDDEN, &json!({"error": "forbidden"})),
+            (Err(error), _) => unavailable(&error, &json!({"error": "internal error"})),
+        }
+    }
+
+    /// The signature for the caller's own channel, and for no other.
+    async fn channel_auth(&self, call: &Call, name: &str, query: &str) -> Result<Option<Value>, StoreError> {
+        let body = if call.parts.method == Method::POST {
+            str::from_utf8(&call.body).unwrap_or("")
+        } else if call.parts.method == Method::GET {
+            query
+        } else {
+            return Ok(None);
+        };
+        let Some(brand) = self.brands.by_name(&percent_decode(name)) else { return Ok(None) };
+        if call.mount.as_ref().is_some_and(|mount| mount.id != brand.id) {
+            return Ok(None);
+        }
+        let Some(app) = self.server.app(&brand.app_id).filter(|app| app.enabled) else { return Ok(None) };
+        let Some(credential) = raw_value(query, "authToken") else { return Ok(None) };
+        let Some(owner) = self.owner_of(&brand, &percent_decode(credential)).await? else { return Ok(None) };
+        let socket_id = value(body, "socket_id").and_then(|id| id.parse::<SocketId>().ok());
+        let wanted = value(body, "channel_name").unwrap_or_default();
+        match socket_id {
+            Some(socket_id) if owner.brand == brand.id && wanted == wire::channel(owner).as_str() => {
+                Ok(Some(json!({"auth": channel::sign(&app, socket_id, &wanted, None)})))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Whose inbox the call is about.
+    pub(crate) async fn owner_in(
+        &self,
+        call: &Call,
+        credential: &str,
+    ) -> Result<Option<UserKey>, StoreError> {
+        let Some(brand) = call.mount.clone().or_else(|| self.brands.first()) else { return Ok(None) };
+        let owner = self.owner_of(&brand, credential).await?;
+        // Where the path names a brand, the token must be that brand's.
+        Ok(owner.filter(|owner| call.mount.as_ref().is_none_or(|mount| mount.id == owner.brand)))
+    }
+
+    async fn owner(&self, call: &Call) -> Result<UserKey, Refusal> {
+        let credential = credential(call).ok_or(Refusal::NotAuthenticated)?;
+        self.owner_in(call, credential).await?.ok_or(Refusal::NotAuthenticated)
+    }
+
+    /// Whose a token is, or a sid that has logged in to the brand.
+    async fn owner_of(&self, brand: &Brand, credential: &str) -> Result<Option<UserKey>, StoreError> {
+        if credential.is_empty() || credential.len() > CREDENTIAL_MAX {
+            return Ok(None);
+        }
+        let (hash, now) = (brands::hash(credential), self.now());
+        if let Some(owner) = self.store.token_owner(hash, now).await? {
+            return Ok(Some(owner));
+        }
+        if credential == TEST_SID && !brand.test_sid {
+            return Ok(None);
+        }
+        Ok(self.store.sid_owner(brand.id, hash, now).await?.map(|user| user.key))
+    }
+
+    fn brand(&self, call: &Call) -> Result<Arc<Brand>, Refusal> {
+        call.mount.clone().or_else(|| self.brands.first()).ok_or(Refusal::UnknownBrand)
+    }
+}
+
+/// Whom a sid was accepted for.
+struct Accepted {
+    external_id: String,
+    is_test: bool,
+}
+
+/// The address by which a page reaches this server: as it has just done.
+struct Here<'a> {
+    is_tls: bool,
+    authority: &'a str,
+}
+
+impl<'a> Here<'a> {
+    /// What these headers say goes back to their sender alone.
+    fn of(call: &'a Call) -> Self {
+        let headers = &call.parts.headers;
+        let is_tls = http::header(headers, "x-forwarded-proto")
+            .is_some_and(|scheme| scheme.split(',').next().is_some_and(|first| first.trim() == "https"));
+        let authority = http::header(headers, HOST.as_str()).unwrap_or("localhost");
+        Here { is_tls, authority }
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
+
+    fn host(&self) -> &'a str {
+        self.split().0
+    }
+
+    fn port(&self) -> u16 {
+        self.split().1.unwrap_or(if self.is_tls { 443 } else { 80 })
+    }
+
+    fn split(&self) -> (&'a str, Option<u16>) {
+        match self.authority.rsplit_once(':') {
+            // The colons of an address in brackets are its own.
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()),
+            _ => (self.authority, None),
+        }
+    }
+}
+
+fn logged_in(user: &User, token: &str) -> Value {
+    json!({
+        "JwtToken": token,
+        // The documented sample has the colon within the name; pages may read either.
+        "Authentication": {"IsAuthenticated": true, "IsAuthenticated:": true, "AuthToken": token},
+        "User": {
+            "UserId": user.key.user.get(),
+            "BrandId": user.key.brand.get(),
+            "IsTestUser": user.is_test,
+            "Firstname": user.profile.first_name,
+            "Lastname": user.profile.last_name,
+        },
+    })
+}
+
+fn credential(call: &Call) -> Option<&str> {
+    let text = http::header(&call.parts.headers, "authtoken")?.trim();
+    (!text.is_empty() && text.len() <= CREDENTIAL_MAX).then_some(text)
+}
+
+fn parse_id(text: &str) -> Option<NotificationId> {
+    text.parse().ok().and_then(NotificationId::new)
+}
+
+/// The id in the body of a mark: JSON whatever the content type says, or else a form. Nothing, if there is none.
+fn message_id(body: &[u8]) -> Option<i64> {
+    let text = str::from_utf8(body).ok()?.trim();
+    if text.starts_with('{') {
+        let json: Value = serde_json::from_str(text).ok()?;
+        let id = json.get("MessageId")?;
+        return id.as_i64().or_else(|| id.as_str()?.trim().parse().ok());
+    }
+    value(text, "MessageId")?.trim().parse().ok()
+}
+
+/// The raw value of a parameter. JSONP appends its own after a second question mark.
+fn raw_value<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    query.split(['&', '?']).find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The value of a parameter, as forms encode it.
+fn value(query: &str, name: &str) -> Option<String> {
+    raw_value(query, name).map(|value| percent_decode(&value.replace('+', " ")).into_owned())
+}
+
+/// Whether a text may stand as a function's name before an answer.
+fn is_callback(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_$.[]'".contains(&byte);
+    (1..=128).contains(&name.len()) && name.bytes().all(fits)
+}
+
+fn answer(done: Result<Value, Refusal>, no_errors: &Value, nothing: Nothing) -> Reply {
+    match done {
+        Ok(data) => http::json(StatusCode::OK, &json!({"Data": data, "Success": true, "Errors": no_errors})),
+        Err(refusal) => refused(&refusal, nothing),
+    }
+}
+
+fn refused(refusal: &Refusal, nothing: Nothing) -> Reply {
+    let data = match nothing {
+        Nothing::Null => Value::Null,
+        Nothing::False => false.into(),
+        Nothing::Array => json!([]),
+    };
+    let body = |error: &str| json!({"Data": data, "Success": false, "Errors": [error]});
+    let (class, error) = match refusal {
+        Refusal::SidNotAccepted => (401, "sid not accepted"),
+        Refusal::LoginServiceUnavailable => (502, "login service unavailable"),
+        Refusal::NotAuthenticated => (401, "not authenticated"),
+        Refusal::MessageIdMissing => (400, "MessageId missing"),
+        Refusal::NotFound => (404, "notification not found"),
+        Refusal::UnknownBrand => {
+            return http::json(StatusCode::NOT_FOUND, &json!({"error": "unknown brand"}));
+        }
+        Refusal::UnknownPath => return http::json(StatusCode::NOT_FOUND, &body("not found")),
+        Refusal::Method(allowed) => {
+            let reply = http::json(StatusCode::METHOD_NOT_ALLOWED, &body("method not allowed"));
+            return http::use_method(reply, allowed);
+        }
+        Refusal::Store(error) => {
+            let body = json!({"Data": null, "Success": false, "Errors": ["internal error"]});
+            return unavailable(error, &body);
+        }
+    };
+    tracing::info!(class, reason = error, "inbox call refused");
+    http::json(StatusCode::OK, &body(error))
+}
+
+/// Our own trouble: passing or not.
+fn unavailable(error: &StoreError, body: &Value) -> Reply {
+    if http::is_passing(error) {
+        tracing::warn!(%error, "the inbox has no time for a call");
+        http::later(http::json(StatusCode::SERVICE_UNAVAILABLE, body))
+    } else {
+        tracing::error!(%error, "the inbox cannot carry out a call");
+        http::json(StatusCode::INTERNAL_SERVER_ERROR, body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_id_whatever_the_body_looks_like() {
+        let check =
+            |body: &str, expected: Option<i64>| assert_eq!(message_id(body.as_bytes()), expected, "{body}");
+        check(r#"{"MessageId":5001}"#, Some(5001));
+        check(r#" {"MessageId":"5001"} "#, Some(5001));
+        check("MessageId=5001", Some(5001));
+        check("a=b&MessageId=5001", Some(5001));
+        for bad in
+            ["", "{}", "{", "[5001]", "5001", r#"{"MessageId":5.5}"#, r#"{"messageid":1}"#, "MessageId=x"]
+        {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn cuts_the_token_where_jsonp_appends_its_own() {
+        let query = "authToken=tk_a%2Bb?callback=Pusher.auth_callbacks%5B'1'%5D&socket_id=1.2";
+        assert_eq!(raw_value(query, "authToken"), Some("tk_a%2Bb"));
+        assert_eq!(value(query, "callback").as_deref(), Some("Pusher.auth_callbacks['1']"));
+        assert!(is_callback("Pusher.auth_callbacks['1']"));
+        for bad in ["", "alert(1)//", "a;b", "a b"] {
+            assert!(!is_callback(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tells_where_it_was_reached() {
+        let check = |authority: &str, host: &str, port: u16| {
+            let here = Here { is_tls: true, authority };
+            assert_eq!((here.host(), here.port()), (host, port), "{authority}");
+        };
+        check("127.0.0.1:6001", "127.0.0.1", 6001);
+        check("notify.example", "notify.example", 443);
+        check("[::1]:6001", "[::1]", 6001);
+        check("[::1]", "[::1]", 443);
+    }
+}

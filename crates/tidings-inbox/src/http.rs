@@ -1,0 +1,289 @@
+//! From a request to its door, and the answers' common parts.
+
+use std::{borrow::Cow, sync::Arc};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    HeaderMap, Method, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL,
+        CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER, VARY,
+    },
+    http::request::Parts,
+};
+use serde_json::Value;
+use tidings_protocol::auth::request::percent_decode;
+use tidings_store::{Brand, StoreError};
+
+use crate::{Inbox, onsite, problem::Problem};
+
+pub(crate) type Reply = Response<Full<Bytes>>;
+
+/// A body of a call that needs no key: an id, or a few words.
+const ANYBODYS_BODY_MAX: usize = 64 * 1024;
+/// A body of a sender's or an operator's call.
+const BODY_MAX: usize = 1024 * 1024;
+/// A body of a batch.
+const BATCH_BODY_MAX: usize = 8 * BODY_MAX;
+
+/// Why there is no body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// It is longer than [`Inbox::body_max`].
+    #[error("the request body is over {max} bytes")]
+    TooLarge {
+        /// The most there may be.
+        max: usize,
+    },
+    /// It did not come, or not in time.
+    #[error("the request body did not arrive")]
+    Incomplete,
+}
+
+/// A request on its way to its door.
+pub(crate) struct Call {
+    pub(crate) parts: Parts,
+    pub(crate) body: Bytes,
+    /// The brand that the path's prefix names.
+    pub(crate) mount: Option<Arc<Brand>>,
+    /// The path's segments without the prefix, as sent.
+    pub(crate) segments: Vec<String>,
+}
+
+/// Who speaks at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Door {
+    /// The CRM's pages.
+    Fusion,
+    /// The CRM's senders.
+    Onsite,
+    /// Pages, in our own words.
+    Own,
+    /// Operators, in our own words.
+    Admin,
+}
+
+/// Whether a path is the inbox's.
+#[must_use]
+pub fn is_path(path: &str) -> bool {
+    // By far the most requests are the Pusher API's; they need not be taken apart here.
+    !path.starts_with("/apps/") && door(unmounted(&split(path)).1).is_some()
+}
+
+impl Inbox {
+    /// The most bytes that the body of a request may have: much for whoever has a key, little for anybody.
+    #[must_use]
+    pub fn body_max(&self, parts: &Parts) -> usize {
+        let all = split(parts.uri.path());
+        let segments = unmounted(&all).1;
+        match (door(segments), segments) {
+            (Some(Door::Onsite | Door::Admin), _) if !self.has_key(&parts.headers) => ANYBODYS_BODY_MAX,
+            (_, ["channels", "site", "batch"] | ["inbox-admin", "v1", "notifications" | "broadcasts"]) => {
+                BATCH_BODY_MAX
+            }
+            (Some(Door::Onsite | Door::Admin), _) => BODY_MAX,
+            (Some(Door::Fusion | Door::Own) | None, _) => ANYBODYS_BODY_MAX,
+        }
+    }
+
+    fn has_key(&self, headers: &HeaderMap) -> bool {
+        let key = header(headers, "x-api-key").or_else(|| bearer(headers));
+        key.is_some_and(|key| self.brands.scope(key.trim()).is_some())
+    }
+
+    /// Answers a request whose path [is the inbox's](is_path).
+    pub async fn answer(&self, parts: Parts, body: Result<Bytes, BodyError>) -> Reply {
+        let path = parts.uri.path().to_owned();
+        let all = split(&path);
+        let (prefix, segments) = unmounted(&all);
+        let Some(door) = door(segments) else { return text(StatusCode::NOT_FOUND, "Not found\n") };
+        let mount = prefix.and_then(|name| self.brands.by_name(&percent_decode(name)));
+        let origin = parts.headers.get(ORIGIN).cloned();
+        // A preflight has no token: who may read is up to the brand that the path names, or the first.
+        let named = || match segments {
+            ["api", "v1", "config", name] | ["external", "pusher", name] => {
+                self.brands.by_name(&percent_decode(name))
+            }
+            _ => None,
+        };
+        // Whoever has no key is told just that, however long the body.
+        let is_for_keys = matches!(door, Door::Onsite | Door::Admin);
+        let body =
+            if is_for_keys && !self.has_key(&parts.headers) { Ok(body.unwrap_or_default()) } else { body };
+        let shown = mount.clone().or_else(named).or_else(|| self.brands.first());
+        let (method, segments) = (parts.method.clone(), segments.iter().map(ToString::to_string).collect());
+        let reply = if prefix.is_some() && mount.is_none() {
+            unknown_brand(door)
+        } else {
+            match door {
+                Door::Fusion | Door::Own if method == Method::OPTIONS => empty(StatusCode::NO_CONTENT),
+                Door::Fusion => {
+                    let body = body.unwrap_or_default();
+                    self.fusion(Call { parts, body, mount, segments }).await
+                }
+                Door::Onsite => match body {
+                    Ok(body) => self.onsite(Call { parts, body, mount, segments }).await,
+                    Err(error) => onsite::no_body(error),
+                },
+                Door::Own | Door::Admin => match body {
+                    Ok(body) => {
+                        let call = Call { parts, body, mount, segments };
+                        if door == Door::Own { self.own(&call).await } else { self.admin(&call).await }
+                    }
+                    Err(error) => Problem::from(error).reply(),
+                },
+            }
+        };
+        if reply.status().is_client_error() || reply.status().is_server_error() {
+            tracing::info!(%method, path = %masked(&path), status = reply.status().as_u16(), "inbox request refused");
+        }
+        match door {
+            Door::Fusion | Door::Own => shared_with_pages(reply, origin.as_ref(), shown.as_deref()),
+            Door::Onsite | Door::Admin => reply,
+        }
+    }
+}
+
+fn door(segments: &[&str]) -> Option<Door> {
+    match segments {
+        ["channels", "site", _] => Some(Door::Onsite),
+        ["api", "v1", "config", _]
+        | ["Platform", "LoginAuthToken"]
+        | ["external", "pusher", _]
+        | ["Notifications", ..] => Some(Door::Fusion),
+        ["inbox", "v1", ..] => Some(Door::Own),
+        ["inbox-admin", "v1", ..] => Some(Door::Admin),
+        _ => None,
+    }
+}
+
+/// The segments of a path; slashes that are repeated count once.
+fn split(path: &str) -> Vec<&str> {
+    path.split('/').filter(|segment| !segment.is_empty()).collect()
+}
+
+/// The brand of the prefix `/b/{brand}`, and what follows it.
+fn unmounted<'a, 's>(segments: &'a [&'s str]) -> (Option<&'s str>, &'a [&'s str]) {
+    match segments {
+        ["b", brand, rest @ ..] => (Some(brand), rest),
+        all => (None, all),
+    }
+}
+
+/// A path as it may be logged: numbers and names, no more than that.
+fn masked(path: &str) -> Cow<'_, str> {
+    const MOST: usize = 120;
+    if path.len() <= MOST { path.into() } else { path.chars().take(MOST).collect::<String>().into() }
+}
+
+/// Lets pages of other origins read the answer: of all, or of those that the brand names.
+fn shared_with_pages(mut reply: Reply, origin: Option<&HeaderValue>, brand: Option<&Brand>) -> Reply {
+    let headers = reply.headers_mut();
+    let any = brand.is_none_or(|brand| brand.allowed_origins.texts().is_empty());
+    if any {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    } else {
+        headers.insert(VARY, HeaderValue::from_static("Origin"));
+        let named = origin.and_then(|origin| origin.to_str().ok());
+        let allowed = brand.is_some_and(|brand| named.is_some() && brand.allowed_origins.allow(named));
+        if let (true, Some(origin)) = (allowed, origin) {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+    }
+    for (name, value) in [
+        (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, PATCH, DELETE, OPTIONS"),
+        (ACCESS_CONTROL_ALLOW_HEADERS, "authtoken, content-type, es-token, authorization, x-requested-with"),
+        (ACCESS_CONTROL_EXPOSE_HEADERS, "ES-TOKEN, Retry-After"),
+        (ACCESS_CONTROL_MAX_AGE, "600"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    reply
+}
+
+fn unknown_brand(door: Door) -> Reply {
+    match door {
+        Door::Fusion | Door::Onsite => {
+            json(StatusCode::NOT_FOUND, &serde_json::json!({"error": "unknown brand"}))
+        }
+        Door::Own | Door::Admin => Problem::NotFound("brand").reply(),
+    }
+}
+
+/// What `Authorization` bears.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = header(headers, AUTHORIZATION.as_str())?.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// The text of a header.
+pub(crate) fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// An answer in JSON, for nobody's cache.
+pub(crate) fn json(status: StatusCode, value: &Value) -> Reply {
+    reply(status, "application/json", value.to_string())
+}
+
+pub(crate) fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+    let mut reply = Response::new(Full::new(body.into()));
+    *reply.status_mut() = status;
+    let headers = reply.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
+fn text(status: StatusCode, body: &'static str) -> Reply {
+    reply(status, "text/plain; charset=utf-8", body)
+}
+
+pub(crate) fn empty(status: StatusCode) -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = status;
+    reply
+}
+
+/// Says when to come again.
+pub(crate) fn later(mut reply: Reply) -> Reply {
+    reply.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("2"));
+    reply
+}
+
+/// Says which method it is.
+pub(crate) fn use_method(mut reply: Reply, allowed: &'static str) -> Reply {
+    reply.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    reply
+}
+
+/// Whether a failure of the store passes by itself.
+pub(crate) fn is_passing(error: &StoreError) -> bool {
+    matches!(error, StoreError::Overloaded | StoreError::Stopped | StoreError::Locked { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_its_paths() {
+        for path in [
+            "/api/v1/config/acorn",
+            "/b/acorn/Platform/LoginAuthToken",
+            "//Notifications/v2/user-notification/5001",
+            "/b/acorn//Notifications/MarkNotificationAsRead",
+            "/channels/site/batch",
+            "/inbox/v1/counts",
+            "/b/acorn/inbox-admin/v1",
+        ] {
+            assert!(is_path(path), "{path}");
+        }
+        for path in ["/", "/apps/1/events", "/b/acorn", "/b", "/channels/site", "/notifications/v2", "/inbox"]
+        {
+            assert!(!is_path(path), "{path}");
+        }
+    }
+}

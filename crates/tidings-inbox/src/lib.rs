@@ -1,0 +1,87 @@
+//! Notifications over REST: the doors that let them in, the outlets that show them.
+//!
+//! [`Inbox::answer`] is the way in for every request; `http` finds its door. One file for each wire format: [`fusion`]
+//! is the CRM's front end, [`onsite`] its senders, [`own`] pages and [`admin`] operators in our own words. [`announce`]
+//! tells open pages what has been committed.
+
+mod admin;
+pub mod announce;
+mod brands;
+mod content;
+mod fusion;
+mod http;
+mod onsite;
+mod own;
+mod params;
+mod problem;
+mod sid;
+mod template;
+mod wire;
+
+use std::sync::Arc;
+
+use tidings_store::{SharedStore, StoreError, time::Timestamp};
+
+pub use announce::Announce;
+pub use brands::{Brands, DEFAULT_REGION, Reading, hash, merge, new_key};
+pub use content::{ContentError, Fields};
+pub use http::{BodyError, is_path};
+pub use sid::is_sid_url;
+pub use template::Template;
+
+/// The inbox: holds the parts.
+pub struct Inbox {
+    store: SharedStore,
+    brands: Arc<Brands>,
+    server: Arc<dyn Announce>,
+    sids: sid::Checker,
+    outside: Outside,
+}
+
+/// Where the inbox has time and chance from.
+#[derive(Clone)]
+pub struct Outside {
+    /// The time.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Bytes that nobody can guess.
+    pub random: fn() -> [u8; 32],
+}
+
+impl Inbox {
+    /// An inbox over this store, for these brands.
+    #[must_use]
+    pub fn new(store: SharedStore, brands: Arc<Brands>, server: Arc<dyn Announce>, outside: Outside) -> Self {
+        Inbox { store, brands, server, sids: sid::Checker::new(), outside }
+    }
+
+    /// Does what is due: buries what has expired, sends the next chunk of a broadcast. True if there is more.
+    ///
+    /// # Errors
+    /// If it could not be stored; what was due stays so.
+    pub async fn tick(&self) -> Result<bool, StoreError> {
+        let now = self.now();
+        let swept = self.store.sweep(now).await?;
+        let sent = self.store.advance_broadcast(now, template::say).await?;
+        Ok(swept || sent)
+    }
+
+    /// Takes over the brands and keys that the store holds now, beside those that are configured.
+    ///
+    /// # Errors
+    /// If the store cannot be read; what was in operation stays so.
+    pub async fn reload(&self) -> Result<(), StoreError> {
+        let reading = self.brands.begin_reading();
+        self.brands.take(reading, self.store.brands_and_keys().await?);
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.outside.now)()
+    }
+}
+
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox").finish_non_exhaustive()
+    }
+}

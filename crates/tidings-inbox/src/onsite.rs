@@ -1,0 +1,346 @@
+//! The CRM's senders: single and batch.
+//!
+//! A sender skips for good what is answered with 4xx, and repeats what is answered with anything else but 2xx. So what
+//! is our own trouble is 503, never 4xx and never 429; and a repetition is the same notification, not another.
+//!
+//! Source: `facts/notifications.md`, section 2.
+
+use std::collections::HashSet;
+
+use hyper::{Method, StatusCode};
+use serde_json::{Map, Value, json};
+use tidings_store::{
+    Added, BrandId, Content, EXTERNAL_ID_MAX, KeyScope, NewNotification, NotificationId, Recipient,
+    SourceKey, StoreError, User, sending::TemplateName,
+};
+
+use crate::{
+    Inbox,
+    content::{ContentError, Fields},
+    http::{self, BodyError, Call, Reply},
+    template::{Template, user_values},
+};
+
+/// The door's name among senders' keys.
+const SOURCE: &str = "site";
+/// So many items of a batch are taken; the sender repeats the rest.
+const BATCH_MAX: usize = 1000;
+
+/// Why an item is not taken. What is not passing is lost at the sender.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("wrong api key")]
+    Key,
+    #[error("unreadable body: {0}")]
+    Unreadable(String),
+    #[error("unknown brand")]
+    UnknownBrand,
+    #[error("the api key is another brand's")]
+    OtherBrand,
+    #[error("bad field {field}: {expected} is expected")]
+    Field { field: &'static str, expected: &'static str },
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    #[error("not found")]
+    NotFound,
+    #[error("use POST")]
+    Method,
+    #[error("the request body is over {max} bytes")]
+    TooLarge { max: usize },
+    #[error("storage busy")]
+    Store(#[from] StoreError),
+    #[error("the request body did not arrive")]
+    Incomplete,
+}
+
+impl Refusal {
+    fn status(&self) -> StatusCode {
+        match self {
+            Refusal::Key => StatusCode::UNAUTHORIZED,
+            Refusal::Unreadable(_) => StatusCode::BAD_REQUEST,
+            Refusal::UnknownBrand | Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::OtherBrand => StatusCode::FORBIDDEN,
+            Refusal::Field { .. } | Refusal::Content(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Store(_) | Refusal::Incomplete => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// An item that can be stored.
+struct Item {
+    /// As the sender wrote it.
+    id: Value,
+    new: NewNotification,
+}
+
+/// What a batch's answer says of its items.
+#[derive(Default)]
+struct Report {
+    successful: Vec<Value>,
+    failed: Vec<Value>,
+    fatal: Vec<Value>,
+}
+
+impl Inbox {
+    pub(crate) async fn onsite(&self, call: Call) -> Reply {
+        let done = match call.segments.last().map(String::as_str) {
+            _ if call.parts.method != Method::POST => Err(Refusal::Method),
+            Some("single") => self.single(&call).await,
+            Some("batch") => self.batch(&call).await,
+            _ => Err(Refusal::NotFound),
+        };
+        done.map_or_else(|refusal| refused(&refusal), |answer| http::json(StatusCode::OK, &answer))
+    }
+
+    async fn single(&self, call: &Call) -> Result<Value, Refusal> {
+        let scope = self.sender(call)?;
+        let body: Value =
+            serde_json::from_slice(&call.body).map_err(|error| Refusal::Unreadable(error.to_string()))?;
+        let item = self.item(call, scope, &body).await?;
+        let added = self.store.add(vec![item.new], self.now()).await?;
+        let added = added.into_iter().next().unwrap_or(Err(StoreError::Stopped))?;
+        Ok(json!({"site_notification_id": reference(added)}))
+    }
+
+    async fn batch(&self, call: &Call) -> Result<Value, Refusal> {
+        let scope = self.sender(call)?;
+        let items = items(&call.body)?;
+        let mut report = Report::default();
+        let mut taken = Vec::new();
+        let mut seen = HashSet::new();
+        for body in &items {
+            let named = activity(body).and_then(|activity| {
+                let (id, key) = named(activity.get("id")?)?;
+                Some((id, (activity.get("brand_id"), key)))
+            });
+            let Some((id, key)) = named else {
+                tracing::warn!("an item of a batch has no id to be named by; its sender will repeat it");
+                continue;
+            };
+            // The first of several with one id speaks for all.
+            if !seen.insert(key) {
+                continue;
+            }
+            if taken.len() == BATCH_MAX {
+                report.fatal.push(json!({"id": id, "error": format!("more than {BATCH_MAX} items")}));
+                continue;
+            }
+            match self.item(call, scope, body).await {
+                Ok(item) => taken.push(item),
+                Err(refusal) => report.refused(&id, &refusal),
+            }
+        }
+        let (ids, new): (Vec<_>, Vec<_>) = taken.into_iter().map(|item| (item.id, item.new)).unzip();
+        match self.store.add(new, self.now()).await {
+            Ok(added) => {
+                for (id, added) in ids.iter().zip(added) {
+                    match added {
+                        Ok(added) => report
+                            .successful
+                            .push(json!({"id": id, "site_notification_id": reference(added)})),
+                        Err(error) => report.refused(id, &error.into()),
+                    }
+                }
+            }
+            Err(error @ (StoreError::Overloaded | StoreError::Stopped)) => return Err(error.into()),
+            Err(error) => {
+                tracing::error!(%error, "a batch could not be stored");
+                for id in &ids {
+                    report.fatal.push(json!({"id": id, "error": "storage busy"}));
+                }
+            }
+        }
+        let Report { successful, failed, fatal } = report;
+        Ok(json!({"successful": successful, "failed": failed, "fatal": fatal}))
+    }
+
+    /// What the sender's key opens.
+    fn sender(&self, call: &Call) -> Result<KeyScope, Refusal> {
+        let key = http::header(&call.parts.headers, "x-api-key").ok_or(Refusal::Key)?;
+        self.brands.scope(key.trim()).ok_or(Refusal::Key)
+    }
+
+    /// Reads one item.
+    async fn item(&self, call: &Call, scope: KeyScope, body: &Value) -> Result<Item, Refusal> {
+        let object =
+            body.as_object().ok_or_else(|| Refusal::Unreadable("an object is expected".to_owned()))?;
+        let activity = activity(body).ok_or(Refusal::Field { field: "activity", expected: "an object" })?;
+        let brand = self.brand_of(call, scope, activity)?;
+        let (id, key) = activity
+            .get("id")
+            .and_then(named)
+            .ok_or(Refusal::Field { field: "activity.id", expected: "a number or a text" })?;
+        let (_, external_id) = activity
+            .get("user_id")
+            .and_then(named)
+            .ok_or(Refusal::Field { field: "activity.user_id", expected: "a text" })?;
+        let content = self.content(brand, object, activity, &external_id).await?;
+        let recipient = Recipient::External { brand, external_id };
+        let source_key = Some(SourceKey { source: SOURCE, key });
+        Ok(Item { id, new: NewNotification { recipient, content, source_key } })
+    }
+
+    /// The brand that the item names, or else the one that the path or the key means.
+    fn brand_of(
+        &self,
+        call: &Call,
+        scope: KeyScope,
+        activity: &Map<String, Value>,
+    ) -> Result<BrandId, Refusal> {
+        let mounted = call.mount.as_ref().map(|mount| mount.id);
+        let brand = match (activity.get("brand_id"), scope) {
+            (Some(value), _) if !value.is_null() => {
+                let expected = Refusal::Field { field: "activity.brand_id", expected: "a number" };
+                let number = integer(value).ok_or(expected)?;
+                let id = BrandId::new(number).ok_or(Refusal::UnknownBrand)?;
+                self.brands.by_id(id).ok_or(Refusal::UnknownBrand)?.id
+            }
+            (_, KeyScope::Brand(id)) => mounted.unwrap_or(id),
+            (_, KeyScope::Installation) => {
+                mounted.ok_or(Refusal::Field { field: "activity.brand_id", expected: "a number" })?
+            }
+        };
+        if mounted.is_some_and(|mounted| mounted != brand) {
+            return Err(Refusal::UnknownBrand);
+        }
+        match scope {
+            KeyScope::Brand(own) if own != brand => Err(Refusal::OtherBrand),
+            KeyScope::Brand(_) | KeyScope::Installation => Ok(brand),
+        }
+    }
+
+    /// What the item says itself, or what the template for it says.
+    async fn content(
+        &self,
+        brand: BrandId,
+        object: &Map<String, Value>,
+        activity: &Map<String, Value>,
+        external_id: &str,
+    ) -> Result<Content, Refusal> {
+        let fields = Fields::pick(object);
+        if fields.say_something() {
+            return Ok(fields.into_content(self.now())?);
+        }
+        let id = |name: &str| activity.get(name).and_then(integer);
+        let names = [
+            id("action_id").map(TemplateName::Action),
+            id("activity_id").map(TemplateName::Activity),
+            Some(TemplateName::Default),
+        ];
+        let names = names.into_iter().flatten().collect();
+        let Some(template) = self.store.template(brand, names).await? else {
+            return Err(ContentError::None.into());
+        };
+        let body: Map<String, Value> =
+            serde_json::from_str(&template.body).map_err(|_| ContentError::None)?;
+        let template = Template::parse(&body)?;
+        let user = self.store.user_called(brand, external_id.to_owned()).await?;
+        let mut values = Value::Object(object.clone());
+        values["user"] = user.as_ref().map_or_else(|| json!({"external_id": external_id}), user_values);
+        let locale = user.as_ref().map_or("", |user: &User| &user.profile.locale);
+        Ok(template.render(locale, &values, self.now())?)
+    }
+}
+
+impl Report {
+    fn refused(&mut self, id: &Value, refusal: &Refusal) {
+        let list = match refusal {
+            Refusal::Store(error) => {
+                tracing::error!(%error, "an item of a batch could not be stored");
+                &mut self.fatal
+            }
+            _ => &mut self.failed,
+        };
+        list.push(json!({"id": id, "error": refusal.to_string()}));
+    }
+}
+
+/// The answer where there is no body.
+pub(crate) fn no_body(error: BodyError) -> Reply {
+    refused(&match error {
+        BodyError::TooLarge { max } => Refusal::TooLarge { max },
+        BodyError::Incomplete => Refusal::Incomplete,
+    })
+}
+
+fn refused(refusal: &Refusal) -> Reply {
+    let status = refusal.status();
+    if let Refusal::Store(error) = refusal {
+        tracing::error!(%error, "a notification could not be stored");
+    }
+    let reply = http::json(status, &json!({"error": refusal.to_string(), "code": status.as_u16()}));
+    match refusal {
+        Refusal::Store(_) | Refusal::Incomplete => http::later(reply),
+        Refusal::Method => http::use_method(reply, "POST"),
+        _ => reply,
+    }
+}
+
+/// The items of a batch: an array, or an object with just one in it.
+fn items(body: &[u8]) -> Result<Vec<Value>, Refusal> {
+    let body: Value = serde_json::from_slice(body).map_err(|error| Refusal::Unreadable(error.to_string()))?;
+    let wrong = || Refusal::Unreadable("an array of items is expected".to_owned());
+    match body {
+        Value::Array(items) => Ok(items),
+        Value::Object(object) => {
+            let mut arrays = object.into_iter().filter_map(|(_, value)| match value {
+                Value::Array(items) => Some(items),
+                _ => None,
+            });
+            let items = arrays.next().ok_or_else(wrong)?;
+            if arrays.next().is_some() { Err(wrong()) } else { Ok(items) }
+        }
+        _ => Err(wrong()),
+    }
+}
+
+fn activity(item: &Value) -> Option<&Map<String, Value>> {
+    item.get("activity")?.as_object()
+}
+
+/// A number or a text that names something: as it was sent, and as text.
+fn named(value: &Value) -> Option<(Value, String)> {
+    let text = match value {
+        Value::Number(number) if !number.is_f64() => number.to_string(),
+        Value::String(text) => text.clone(),
+        _ => return None,
+    };
+    (1..=EXTERNAL_ID_MAX).contains(&text.chars().count()).then(|| (value.clone(), text))
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// What the sender is told to call the notification.
+fn reference(added: Added) -> String {
+    let id: NotificationId = added.id();
+    format!("n_{}", data_encoding::BASE32HEX_NOPAD.encode(&id.get().to_be_bytes()).to_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_may_be_wrapped_once() {
+        let count = |body: &str| items(body.as_bytes()).map(|items| items.len()).ok();
+        assert_eq!(count("[{},{}]"), Some(2));
+        assert_eq!(count(r#"{"items":[{}],"n":1}"#), Some(1));
+        assert_eq!(count(r#"{"a":[],"b":[]}"#), None);
+        for bad in ["{}", "5", "", "{"] {
+            assert_eq!(count(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn our_own_trouble_is_never_the_senders_fault() {
+        for ours in
+            [Refusal::Store(StoreError::Overloaded), Refusal::Store(StoreError::Stopped), Refusal::Incomplete]
+        {
+            assert_eq!(refused(&ours).status(), StatusCode::SERVICE_UNAVAILABLE, "{ours}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The operator's login check: an outside call, `POST {"sid": ".."}`, answered with `{"user_id": ..}`.
+//!
+//! Source: `facts/notifications.md`, 1.6.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Request, StatusCode, Uri, header};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use serde_json::{Value, json};
+use tidings_store::EXTERNAL_ID_MAX;
+use tokio::sync::Semaphore;
+
+/// The operator has so long for an answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// So many checks may be under way; more are refused, so that a slow operator costs no more than these.
+const CHECKS: usize = 256;
+/// An answer has a few bytes.
+const ANSWER_MAX: usize = 64 * 1024;
+
+/// Whether an address can be that of a login check.
+#[must_use]
+pub fn is_sid_url(text: &str) -> bool {
+    let uri: Option<Uri> = text.parse().ok();
+    uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+}
+
+/// Asks operators.
+pub(crate) struct Checker {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    room: Semaphore,
+}
+
+/// Why a sid is not accepted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SidError {
+    /// The operator says so.
+    #[error("not accepted")]
+    NotAccepted,
+    /// Too many wait for the operator already.
+    #[error("{CHECKS} checks are under way already")]
+    Crowded,
+    /// No answer in time.
+    #[error("no answer within {} s", TIMEOUT.as_secs())]
+    Late,
+    /// The address is none, or nobody answers there.
+    #[error("{0}")]
+    Unreachable(String),
+    /// An answer that neither accepts nor refuses.
+    #[error("it answered with status {0}")]
+    Status(StatusCode),
+    /// An answer without a user.
+    #[error("its answer has no user_id that is a number or a text")]
+    NoUser,
+}
+
+impl Checker {
+    pub(crate) fn new() -> Self {
+        let connector =
+            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+        Checker {
+            client: Client::builder(TokioExecutor::new()).build(connector),
+            room: Semaphore::new(CHECKS),
+        }
+    }
+
+    /// Who the operator says it is.
+    pub(crate) async fn check(&self, url: &str, sid: &str) -> Result<String, SidError> {
+        let _room = self.room.try_acquire().map_err(|_| SidError::Crowded)?;
+        tokio::time::timeout(TIMEOUT, self.ask(url, sid)).await.unwrap_or(Err(SidError::Late))
+    }
+
+    async fn ask(&self, url: &str, sid: &str) -> Result<String, SidError> {
+        let unreachable = |error: &dyn std::fmt::Display| SidError::Unreachable(error.to_string());
+        let uri: Uri = url.parse().map_err(|error| unreachable(&error))?;
+        let request = Request::post(uri)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(json!({"sid": sid}).to_string())))
+            .map_err(|error| unreachable(&error))?;
+        let answer = self.client.request(request).await.map_err(|error| unreachable(&error))?;
+        match answer.status() {
+            StatusCode::OK => {}
+            status if status.is_client_error() => return Err(SidError::NotAccepted),
+            status => return Err(SidError::Status(status)),
+        }
+        let body = Limited::new(answer.into_body(), ANSWER_MAX).collect().await;
+        let body = body.map_err(|error| unreachable(&error))?.to_bytes();
+        user_id(&body).ok_or(SidError::NoUser)
+    }
+}
+
+/// The operator's word for the user, as text: some write it as a number.
+fn user_id(body: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let id = match answer.get("user_id")? {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Number(number) if !number.is_f64() => number.to_string(),
+        _ => return None,
+    };
+    (1..=EXTERNAL_ID_MAX).contains(&id.chars().count()).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_numbers_and_texts() {
+        let check = |body: &str, expected: Option<&str>| {
+            assert_eq!(user_id(body.as_bytes()).as_deref(), expected, "{body}");
+        };
+        check(r#"{"user_id":123}"#, Some("123"));
+        check(r#"{"user_id":"u-88","more":1}"#, Some("u-88"));
+        for bad in
+            ["", "{}", r#"{"user_id":null}"#, r#"{"user_id":""}"#, r#"{"user_id":1.5}"#, r#"{"user_id":[1]}"#]
+        {
+            check(bad, None);
+        }
+    }
+}

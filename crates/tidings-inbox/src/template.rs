@@ -1,0 +1,198 @@
+//! Templates: what is said to many, in each one's language and with each one's name.
+//!
+//! A template is an object of content fields, or `{"default": "en", "languages": {"en": {..}, "de": {..}}}`. In its
+//! texts `{{user.first_name}}` and the like stand for values; what there is not is empty.
+
+use serde_json::{Map, Value, json};
+use tidings_store::{Content, User, time::Timestamp};
+
+use crate::content::{ContentError, Fields};
+
+/// A template that can be sent.
+#[derive(Clone, Debug)]
+pub struct Template {
+    default: String,
+    languages: Map<String, Value>,
+}
+
+/// The name of the language of a template that has one alone.
+const ONLY: &str = "";
+
+impl Template {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// [`ContentError`] says what cannot be sent.
+    pub fn parse(body: &Map<String, Value>) -> Result<Self, ContentError> {
+        let wrong = |field: &str, problem: &str| ContentError::Field {
+            field: field.to_owned(),
+            problem: problem.to_owned(),
+        };
+        let template = match body.get("languages") {
+            None => Template {
+                default: ONLY.to_owned(),
+                languages: Map::from_iter([(ONLY.to_owned(), Value::Object(body.clone()))]),
+            },
+            Some(Value::Object(languages)) => {
+                if let Some(other) = body.keys().find(|key| !["default", "languages"].contains(&key.as_str()))
+                {
+                    return Err(wrong(other, "it stands beside languages; put it into each of them"));
+                }
+                let first = languages.keys().next().ok_or_else(|| wrong("languages", "there is none"))?;
+                let default = match body.get("default") {
+                    None => first.clone(),
+                    Some(name) => name
+                        .as_str()
+                        .filter(|name| languages.contains_key(*name))
+                        .ok_or_else(|| wrong("default", "it is none of the languages"))?
+                        .to_owned(),
+                };
+                Template { default, languages: languages.clone() }
+            }
+            Some(_) => return Err(wrong("languages", "an object is expected")),
+        };
+        for (language, fields) in &template.languages {
+            let fields =
+                fields.as_object().ok_or_else(|| wrong(language, "an object of fields is expected"))?;
+            if let Some(name) = Fields::unknown(fields).next() {
+                return Err(wrong(name, "there is no such field"));
+            }
+            Fields::pick(fields).into_content(Timestamp::default())?;
+        }
+        Ok(template)
+    }
+
+    /// What it says in a language, with these values.
+    ///
+    /// # Errors
+    /// If the values make it something that cannot be sent.
+    pub fn render(&self, locale: &str, values: &Value, now: Timestamp) -> Result<Content, ContentError> {
+        let language = locale.split(['-', '_']).next().unwrap_or_default();
+        let chosen = [locale, language, &self.default];
+        let fields = chosen.iter().find_map(|name| self.languages.get(*name)?.as_object());
+        let fields = fields.map(Fields::pick).unwrap_or_default();
+        fields.map_texts(|text, is_html| fill(text, values, is_html)).into_content(now)
+    }
+}
+
+/// What a user gets of a broadcast: `{"template": {..}, "values": {..}, "now": ms}`.
+pub(crate) fn say(payload: &str, user: &User) -> Option<Content> {
+    let payload: Value = serde_json::from_str(payload).ok()?;
+    let template = Template::parse(payload.get("template")?.as_object()?).ok()?;
+    let mut values = payload.get("values").cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
+    values["user"] = user_values(user);
+    let now = Timestamp::from_ms(payload.get("now").and_then(Value::as_i64).unwrap_or_default());
+    match template.render(&user.profile.locale, &values, now) {
+        Ok(content) => Some(content),
+        Err(error) => {
+            tracing::warn!(user = %user.key.user, %error, "a broadcast says nothing to this user");
+            None
+        }
+    }
+}
+
+/// What a template may say of a user.
+pub(crate) fn user_values(user: &User) -> Value {
+    json!({
+        "id": user.key.user.get(),
+        "external_id": user.external_id,
+        "first_name": user.profile.first_name,
+        "last_name": user.profile.last_name,
+        "email": user.profile.email,
+        "locale": user.profile.locale,
+    })
+}
+
+/// Puts values into the places that name them; into HTML as text.
+fn fill(text: &str, values: &Value, is_html: bool) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((name, behind)) = after.split_once("}}") else { break };
+        filled.push_str(before);
+        let pointer = format!("/{}", name.trim().replace('.', "/"));
+        let value = match values.pointer(&pointer) {
+            Some(Value::String(text)) => text.clone(),
+            Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
+            _ => String::new(),
+        };
+        if is_html {
+            push_escaped(&mut filled, &value);
+        } else {
+            filled.push_str(&value);
+        }
+        rest = behind;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+fn push_escaped(html: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '"' => html.push_str("&quot;"),
+            '\'' => html.push_str("&#39;"),
+            c => html.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(body: &Value) -> Result<Template, ContentError> {
+        Template::parse(body.as_object().expect("an object"))
+    }
+
+    #[test]
+    fn speaks_the_users_language() {
+        let template = template(&json!({
+            "default": "en",
+            "languages": {"en": {"title": "Hello"}, "de": {"title": "Hallo"}, "de-AT": {"title": "Servus"}},
+        }))
+        .expect("template");
+        let check = |locale: &str, title: &str| {
+            let content = template.render(locale, &json!({}), Timestamp::default()).expect("content");
+            assert_eq!(content.title, title, "{locale}");
+        };
+        check("de", "Hallo");
+        check("de-CH", "Hallo");
+        check("de-AT", "Servus");
+        check("fr", "Hello");
+        check("", "Hello");
+    }
+
+    #[test]
+    fn fills_in_values_and_trusts_none() {
+        let template = template(&json!({
+            "title": "Hi {{ user.first_name }}{{nobody}}", "message": "<b>{{user.first_name}}</b> {{n}} {{open",
+            "cta_button_link": "{{link}}",
+        }))
+        .expect("template");
+        let values = json!({"user": {"first_name": "<A&B>"}, "n": 5, "link": "/ok"});
+        let content = template.render("", &values, Timestamp::default()).expect("content");
+        assert_eq!(content.title, "Hi <A&B>");
+        assert_eq!(content.body, "<b>&lt;A&amp;B&gt;</b> 5 {{open");
+        let values = json!({"link": "javascript:alert(1)"});
+        template.render("", &values, Timestamp::default()).expect_err("such a link is not sent");
+    }
+
+    #[test]
+    fn says_what_cannot_be_sent() {
+        let check = |body: Value, expected: &str| {
+            assert_eq!(template(&body).expect_err(expected).to_string(), expected);
+        };
+        check(json!({}), "no content");
+        check(json!({"titel": "x"}), "bad field titel: there is no such field");
+        check(json!({"languages": {}}), "bad field languages: there is none");
+        check(
+            json!({"languages": {"en": {"title": "x"}}, "default": "de"}),
+            "bad field default: it is none of the languages",
+        );
+        check(json!({"languages": {"en": 1}}), "bad field en: an object of fields is expected");
+    }
+}

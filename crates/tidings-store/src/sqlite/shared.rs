@@ -1,0 +1,120 @@
+//! The store as a server's many tasks use it.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use rusqlite::Connection;
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task,
+};
+
+use super::{
+    Store, report,
+    writer::{Teller, Work, Writer},
+};
+use crate::{Announcement, StoreError};
+
+/// How many read at a time, each on a connection of its own.
+const READERS: usize = 4;
+/// How many announcements may wait to be told; beyond it the writer waits.
+const ANNOUNCEMENTS: usize = 1024;
+
+/// A store that many use at once: what is written is committed in groups, what is read does not wait for that.
+#[derive(Clone, Debug)]
+pub struct SharedStore {
+    pub(super) path: Arc<Path>,
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+/// What has been committed and is to be told, in the order of commits; the server's side of the store.
+#[derive(Debug)]
+pub struct Announcements {
+    waiting: mpsc::Receiver<Announcement>,
+    told: Arc<AtomicI64>,
+}
+
+#[derive(Debug)]
+struct Readers {
+    free: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+}
+
+impl SharedStore {
+    /// Opens the store in the directory for a server, which is given all announcements, those too that an earlier
+    /// process left.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn serve(data_dir: &Path) -> Result<(Self, Announcements), StoreError> {
+        let (sender, waiting) = mpsc::channel(ANNOUNCEMENTS);
+        let told = Arc::new(AtomicI64::new(0));
+        let teller = Teller { announcements: sender, told: told.clone() };
+        Ok((Self::open(data_dir, Some(teller))?, Announcements { waiting, told }))
+    }
+
+    /// Opens the store in the directory beside a server that may be running; it makes the announcements.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn beside(data_dir: &Path) -> Result<Self, StoreError> {
+        Self::open(data_dir, None)
+    }
+
+    fn open(data_dir: &Path, teller: Option<Teller>) -> Result<Self, StoreError> {
+        let Store { path, connection } = Store::open(data_dir)?;
+        let writer = Writer::start(path.clone(), connection, teller);
+        let readers = Readers { free: Mutex::default(), permits: Arc::new(Semaphore::new(READERS)) };
+        Ok(SharedStore { path: path.into(), writer, readers: Arc::new(readers) })
+    }
+
+    /// Does the work in the next commit; returns when that is safe on disk.
+    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Work<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.writer.write(work).await
+    }
+
+    /// Reads what is committed.
+    pub(super) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let permit = self.readers.permits.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let (path, readers) = (self.path.clone(), self.readers.clone());
+        let read = move || {
+            // Kept to the end, also when nobody waits for the answer any more.
+            let _permit = permit;
+            let free = readers.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let connection = match free {
+                Some(connection) => connection,
+                None => super::connect(&path)?,
+            };
+            let done = work(&connection).map_err(|error| report(&path, error));
+            readers.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            done
+        };
+        task::spawn_blocking(read).await.unwrap_or(Err(StoreError::Stopped))
+    }
+}
+
+impl Announcements {
+    /// The next announcement; nothing when the store has been closed.
+    pub async fn next(&mut self) -> Option<Announcement> {
+        self.waiting.recv().await
+    }
+
+    /// Says that this announcement, and all before it, have been told: no later process tells them again.
+    pub fn told(&self, seq: i64) {
+        self.told.fetch_max(seq, Ordering::Release);
+    }
+}

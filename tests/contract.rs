@@ -1,0 +1,3 @@
+//! What every implementation of a seam promises: one set of cases, run for each.
+
+mod store;

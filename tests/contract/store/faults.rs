@@ -1,0 +1,121 @@
+//! When the store cannot do what it should.
+
+use futures_util::future::join_all;
+use tidings_store::{Added, News, SharedStore, StoreError};
+
+use super::{
+    Begun, Home, add, added, at, brand, cases, home::Harm, inbox, keyed, next, titled, titles, to, user,
+};
+
+cases!(
+    what_undoes_the_transaction_fails_everyone_in_it,
+    another_process_that_does_not_end_is_named_and_reading_goes_on,
+    what_was_left_over_stays_so_while_the_store_is_locked,
+    more_than_can_wait_is_refused_at_once,
+);
+
+async fn what_undoes_the_transaction_fails_everyone_in_it(home: Home) {
+    let (store, mut announcements) = home.serve();
+    let before = added(&store, keyed("ann", "before"), at(0)).await;
+    home.refuse("bad", Harm::Transaction);
+    // What comes while another process writes waits, and is then one transaction. The first may have one of its own.
+    let lock = home.lock();
+    let mut waiting = vec![Begun::begin(later(&store, "first")).await];
+    for key in ["good", "bad", "better"] {
+        waiting.push(Begun::begin(later(&store, key)).await);
+    }
+    drop(lock);
+    let mut answers = Vec::new();
+    for add in waiting {
+        answers.push(add.end().await);
+    }
+    for (answer, key) in answers.iter().zip(["first", "good", "bad", "better"]).skip(1) {
+        assert!(matches!(answer, Err(StoreError::Sqlite { .. })), "{key}: {answer:?}");
+    }
+    let mut expected = vec!["before"];
+    if answers[0].is_ok() {
+        expected.insert(0, "first");
+    }
+    let ann = user(&store, brand(7), "ann").await;
+    assert_eq!(titles(&inbox(&store, ann, at(0)).await), expected, "nothing of it is stored");
+
+    home.accept("bad");
+    for key in ["good", "bad", "better"] {
+        let id = added(&store, keyed("ann", key), at(1)).await;
+        assert!(id > before, "nothing of it is known, either");
+        expected.insert(0, key);
+    }
+    assert_eq!(titles(&inbox(&store, ann, at(1)).await), expected);
+    expected.reverse();
+    for title in expected {
+        let told = next(&mut announcements).await;
+        assert!(matches!(&told.news, News::Created(new) if new.content.title == title), "{told:?}");
+    }
+}
+
+/// An addition that is made when it is first waited for.
+fn later(
+    store: &SharedStore,
+    key: &'static str,
+) -> impl Future<Output = Result<Added, StoreError>> + Send + 'static {
+    let store = store.clone();
+    async move { add(&store, keyed("ann", key), at(0)).await }
+}
+
+async fn another_process_that_does_not_end_is_named_and_reading_goes_on(home: Home) {
+    let (store, _announcements) = home.serve();
+    added(&store, keyed("ann", "before"), at(0)).await;
+    let ann = user(&store, brand(7), "ann").await;
+    let lock = home.lock();
+    let blocked = Begun::begin(later(&store, "blocked")).await;
+    for _ in 0..100 {
+        assert_eq!(titles(&inbox(&store, ann, at(0)).await), ["before"]);
+        assert_eq!(store.counts(ann, at(0)).await.expect("counted").total, 1);
+    }
+    assert!(!blocked.is_done(), "it waits for the other to end");
+    let answer = blocked.end().await;
+    assert!(matches!(answer, Err(StoreError::Locked { .. })), "{answer:?}");
+    assert_eq!(titles(&inbox(&store, ann, at(0)).await), ["before"]);
+    drop(lock);
+    added(&store, keyed("ann", "blocked"), at(1)).await;
+    assert_eq!(titles(&inbox(&store, ann, at(1)).await), ["blocked", "before"]);
+}
+
+async fn what_was_left_over_stays_so_while_the_store_is_locked(home: Home) {
+    let (store, announcements) = home.serve();
+    let id = added(&store, to("ann", titled("left over")), at(0)).await;
+    drop((store, announcements));
+    let lock = home.lock();
+    let (store, mut announcements) = home.serve();
+    let blocked = Begun::begin(later(&store, "blocked")).await.end().await;
+    assert!(matches!(blocked, Err(StoreError::Locked { .. })), "{blocked:?}");
+    drop(lock);
+    let told = next(&mut announcements).await;
+    assert!(matches!(&told.news, News::Created(new) if new.id == id), "{told:?}");
+    assert!(told.is_left_over, "{told:?}");
+}
+
+async fn more_than_can_wait_is_refused_at_once(home: Home) {
+    /// More than wait and are in one commit.
+    const MANY: usize = 4096 + 512 + 100;
+    let (store, announcements) = home.serve();
+    // Nobody is told anything here.
+    drop(announcements);
+    let lock = home.lock();
+    let mut adds = Vec::new();
+    for n in 0..MANY {
+        let store = store.clone();
+        // Many users: each inbox is short.
+        let name = format!("user {}", n % 500);
+        adds.push(Begun::begin(async move { add(&store, to(&name, titled("x")), at(0)).await }).await);
+    }
+    let refused = adds.iter().filter(|add| add.is_done()).count();
+    assert!(refused >= 100, "{refused} were refused at once");
+    drop(lock);
+    let answers = join_all(adds.into_iter().map(Begun::end)).await;
+    let overloaded = answers.iter().filter(|answer| matches!(answer, Err(StoreError::Overloaded))).count();
+    let stored = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!((overloaded, stored), (refused, MANY - refused));
+    assert_eq!(home.rows("notifications"), i64::try_from(stored).expect("few"), "what waited is stored");
+    added(&store, to("ann", titled("after")), at(1)).await;
+}
