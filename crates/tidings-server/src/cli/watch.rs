@@ -152,12 +152,12 @@ impl Watcher {
         Ok(())
     }
 
-    /// Passes on what the store has, if it has changed since it was last seen.
+    /// Passes on what the store has, if it has changed since it was passed on.
     fn pass_on(&mut self) -> Result<(), CliError> {
         let version = self.store.data_version()?;
-        if self.store_version != version {
-            self.store_version = version;
+        if self.store_version != version || self.in_use.stored.is_none() {
             self.in_use.refresh(&self.store)?;
+            self.store_version = version;
         }
         Ok(())
     }
