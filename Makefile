@@ -4,7 +4,7 @@
 # More crates than this need a reason in the commit.
 CRATES_MAX = 170
 
-.PHONY: test check lint crates rust clients bench
+.PHONY: test test-long check lint crates rust clients bench
 
 test: check clients bench
 
@@ -26,6 +26,11 @@ rust:
 clients:
 	cargo build --release --locked
 	tests/clients/run
+
+# What takes long: 200 times killed under load.
+test-long:
+	cargo build --release --locked
+	KILL_CYCLES=200 tests/clients/run suites/inbox-kill.test.js
 
 # Short runs that fail when a delivery is lost, doubled or out of order, and instruction counts against their budgets.
 bench:

@@ -49,7 +49,7 @@ pub struct Brands {
 }
 
 /// Stands for a reading of the store: of two that go on at a time, the one that began later is newer.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Reading(u64);
 
 #[derive(Debug, Default)]

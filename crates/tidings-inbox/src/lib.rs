@@ -18,7 +18,7 @@ mod sid;
 mod template;
 mod wire;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tidings_store::{SharedStore, StoreError, time::Timestamp};
 
@@ -73,6 +73,21 @@ impl Inbox {
         let reading = self.brands.begin_reading();
         self.brands.take(reading, self.store.brands_and_keys().await?);
         Ok(())
+    }
+
+    /// Returns when open pages have been told all that is committed, so that the next process tells none of it again.
+    pub async fn settle(&self) {
+        const LOOK: Duration = Duration::from_millis(10);
+        loop {
+            match self.store.is_all_told().await {
+                Ok(true) => return,
+                Ok(false) => tokio::time::sleep(LOOK).await,
+                Err(error) => {
+                    tracing::error!(%error, "it is not known whether all pages have been told");
+                    return;
+                }
+            }
+        }
     }
 
     fn now(&self) -> Timestamp {

@@ -36,7 +36,7 @@ pub(crate) enum Problem {
     Conflict(String),
     #[error(transparent)]
     Body(#[from] BodyError),
-    #[error("the store did not carry it out; try again later")]
+    #[error("the store did not carry it out")]
     Store(#[from] StoreError),
 }
 

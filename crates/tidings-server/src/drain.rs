@@ -40,9 +40,9 @@ impl Drain {
     pub const AT_ONCE: Drain = Drain { delay: Duration::ZERO, window: Duration::ZERO };
 }
 
-/// Waits for the order to leave; returns when every socket has been told to come back. A further order on the way
-/// replaces what is left of the one before. When nobody can give orders any more, it leaves at once.
-pub(crate) async fn leave(node: &Node, orders: &mut mpsc::Receiver<Drain>) {
+/// Waits for the order to leave, and while load balancers notice. A further order replaces what is left of the one before.
+/// When nobody can give orders any more, it leaves at once.
+pub(crate) async fn wait(node: &Node, orders: &mut mpsc::Receiver<Drain>) -> Drain {
     let mut drain = orders.recv().await.unwrap_or(Drain::AT_ONCE);
     node.enter(Phase::Leaving);
     while !drain.delay.is_zero() {
@@ -52,6 +52,11 @@ pub(crate) async fn leave(node: &Node, orders: &mut mpsc::Receiver<Drain>) {
             next = next_order(orders) => drain = next,
         }
     }
+    drain
+}
+
+/// Returns when every socket has been told to come back.
+pub(crate) async fn close_sockets(node: &Node, mut drain: Drain, orders: &mut mpsc::Receiver<Drain>) {
     node.enter(Phase::Closing);
     let mut rest = node.all_sockets();
     if !rest.is_empty() {

@@ -34,7 +34,7 @@ impl Announce for Node {
 
     fn publish(&self, app_id: &str, publication: &Publication) {
         if let Some(live) = self.apps.by_id(app_id) {
-            Node::publish(self, &live, publication);
+            Node::publish(self, &live, [publication.clone()]);
         }
     }
 

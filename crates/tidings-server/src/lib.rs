@@ -7,6 +7,7 @@ mod apps;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod cores;
 mod drain;
 mod http;
 mod hub;

@@ -22,6 +22,7 @@ use tidings_protocol::{
 use crate::{
     apps::{Apps, LiveApp},
     clock::Clock,
+    cores::Cores,
     drain::Phase,
     hub::{Seat, fanout::Fanout},
     lock,
@@ -64,9 +65,9 @@ pub(crate) enum Unready {
 }
 
 impl Node {
-    /// Starts the workers; call it within the runtime.
-    pub(crate) fn new(apps: Vec<App>, clock: Clock, timing: Timing, workers: usize, is_local: bool) -> Self {
-        let fanout = Fanout::start(workers);
+    /// Starts the workers.
+    pub(crate) fn new(apps: Vec<App>, clock: Clock, timing: Timing, cores: &Cores, is_local: bool) -> Self {
+        let fanout = Fanout::start(cores);
         Node {
             apps: Apps::new(apps, fanout.clone()),
             wheel: Wheel::new(clock.now()),
@@ -83,9 +84,9 @@ impl Node {
         }
     }
 
-    /// Publishes an event. To be followed by [`room`](Self::room) before the next, once nothing is locked.
-    pub(crate) fn publish(&self, live: &LiveApp, publication: &Publication) {
-        live.hub.deliver(publication, self.clock.now());
+    /// Publishes events. To be followed by [`room`](Self::room) before the next, once nothing is locked.
+    pub(crate) fn publish(&self, live: &LiveApp, publications: impl IntoIterator<Item = Publication>) {
+        live.hub.deliver(publications, self.clock.now());
     }
 
     /// Whether publishers are to wait for [`room`](Self::room).

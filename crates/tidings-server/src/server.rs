@@ -19,6 +19,7 @@ use tokio::{
 
 use crate::{
     Clock, Drain, InboxParts,
+    cores::Cores,
     drain::{self, Phase},
     http, inbox,
     linger::Lingering,
@@ -41,8 +42,10 @@ pub struct ServerConfig {
 /// A server that listens.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    /// One for each core, all of the same address: whichever core has time takes the next connection.
+    listeners: Vec<TcpListener>,
     for_operators: Option<TcpListener>,
+    cores: Cores,
     node: Arc<Node>,
     inbox: Option<Arc<Inbox>>,
 }
@@ -53,27 +56,38 @@ pub struct AppsHandle(Arc<Node>);
 
 /// Connections that may wait to be accepted: after a restart all clients come at once.
 const BACKLOG: i32 = 4096;
+/// The kernel holds so much that is not yet sent to a peer; what waits beyond it is ours to count. Without this it holds
+/// megabytes for each peer that does not read.
+#[cfg(target_os = "linux")]
+const UNSENT_MAX: u32 = 128 * 1024;
 /// A request's head has this long to arrive, and a connection may be idle as long.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// A request's head may be this long.
 const HEAD_MAX: usize = 16 * 1024;
 /// Without free file descriptors the listener rests this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Before sockets are closed, what is committed has this long to reach open pages.
+const SETTLE: Duration = Duration::from_secs(1);
 
 impl Server {
-    /// Listens.
+    /// Listens, and starts the threads that serve.
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address cannot be had, or no threads.
     pub fn bind(config: ServerConfig, apps: Vec<App>, clock: Clock) -> io::Result<Server> {
         let listener = listen(SocketAddr::new(config.host, config.port))?;
         let timing = Timing { activity_timeout: config.activity_timeout, ..Timing::default() };
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let node = Node::new(apps, clock, timing, workers, config.host.is_loopback());
-        Ok(Server { listener, for_operators: None, node: Arc::new(node), inbox: None })
+        let cores = Cores::start()?;
+        let on_core = |core| {
+            let _entered = cores.enter(core);
+            TcpListener::from_std(listener.try_clone()?.into())
+        };
+        let listeners = (0..cores.len()).map(on_core).collect::<io::Result<_>>()?;
+        let node = Node::new(apps, clock, timing, &cores, config.host.is_loopback());
+        Ok(Server { listeners, for_operators: None, cores, node: Arc::new(node), inbox: None })
     }
 
-    /// Has an inbox as well; call it within the runtime.
+    /// Has an inbox as well; call it within a runtime.
     #[must_use]
     pub fn with_inbox(self, parts: InboxParts) -> Self {
         let inbox = inbox::start(&self.node, parts);
@@ -86,7 +100,8 @@ impl Server {
     /// # Errors
     /// If the address cannot be had.
     pub fn bind_for_operators(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let listener = listen(address)?;
+        let _entered = self.cores.enter(0);
+        let listener = TcpListener::from_std(listen(address)?.into())?;
         let address = listener.local_addr()?;
         self.for_operators = Some(listener);
         Ok(address)
@@ -98,7 +113,7 @@ impl Server {
     /// Never: the listener is bound.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
-        self.listener.local_addr().expect("the listener is bound")
+        self.listeners[0].local_addr().expect("the listener is bound")
     }
 
     /// The apps, for whoever notices that they have changed.
@@ -111,15 +126,25 @@ impl Server {
     /// told and what was under way is finished. A later order replaces what is left of an earlier one; without anybody
     /// who could give orders it leaves at once.
     pub async fn run(self, mut orders: mpsc::Receiver<Drain>) {
-        let Server { listener, for_operators, node, inbox } = self;
+        let Server { listeners, for_operators, cores, node, inbox } = self;
         let ticking = tokio::spawn(tick(node.clone()));
-        let accepting = tokio::spawn(accept(listener, node.clone(), Door::Public(inbox)));
+        let accepting: Vec<_> = (0..)
+            .zip(listeners)
+            .map(|(core, listener)| {
+                cores.spawn(core, accept(listener, node.clone(), Door::Public(inbox.clone())))
+            })
+            .collect();
         let for_operators =
-            for_operators.map(|listener| tokio::spawn(accept(listener, node.clone(), Door::Operators)));
-        drain::leave(&node, &mut orders).await;
-        accepting.abort();
-        // The listener is gone when the task is.
-        let _ = accepting.await;
+            for_operators.map(|listener| cores.spawn(0, accept(listener, node.clone(), Door::Operators)));
+        let drain = drain::wait(&node, &mut orders).await;
+        settle(inbox.as_deref()).await;
+        drain::close_sockets(&node, drain, &mut orders).await;
+        for task in accepting {
+            task.abort();
+            // The listener is gone when the task is.
+            let _ = task.await;
+        }
+        settle(inbox.as_deref()).await;
         drain::farewell(&node).await;
         if let Some(accepting) = for_operators {
             accepting.abort();
@@ -153,19 +178,31 @@ impl AppsHandle {
     }
 }
 
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Accepted sockets inherit it.
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket)
 }
 
 async fn tick(node: Arc<Node>) {
     loop {
         node.clock.tick(wheel::TICK).await;
         node.tick();
+    }
+}
+
+/// Waits until open pages have been told what is committed.
+async fn settle(inbox: Option<&Inbox>) {
+    if let Some(inbox) = inbox
+        && tokio::time::timeout(SETTLE, inbox.settle()).await.is_err()
+    {
+        tracing::warn!("senders went on; pages may be told again of what came last");
     }
 }
 

@@ -27,9 +27,10 @@ async function call(method, url, { body, headers = {} } = {}) {
 
 /** `/inbox/v1`, as a page of this visitor asks it. */
 export class Page {
+  /** `token` null sends none. */
   constructor(visitor, { token = visitor.token, mount = '' } = {}) {
     this.url = `${visitor.server.url}${mount}/inbox/v1`;
-    this.headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+    this.headers = token === null ? {} : { Authorization: `Bearer ${token}` };
   }
 
   ask(method, path, body) {
@@ -57,9 +58,10 @@ export class Page {
 
 /** `/inbox-admin/v1`, as the holder of this key asks it. */
 export class Admin {
+  /** `key` null sends none. */
   constructor(server, key, { mount = '' } = {}) {
     this.url = `${server.url}${mount}/inbox-admin/v1`;
-    this.headers = key === undefined ? {} : { 'x-api-key': key };
+    this.headers = key === null ? {} : { 'x-api-key': key };
   }
 
   /** With a new installation's key, which the running server knows. */

@@ -2,7 +2,7 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { eventsUpTo, isNews, KINDS } from '../host/fusion.js';
+import { eventsUpTo, isNews, KINDS, nextNews } from '../host/fusion.js';
 import { Inbox } from '../host/inbox.js';
 
 const inbox = await Inbox.open();
@@ -43,6 +43,16 @@ test('to somebody who had never been there', async () => {
 test('before the server was told to end', async () => {
   const visitor = await inbox.visitor();
   await sendAll(visitor);
+  await inbox.server.quit();
+  await inbox.server.restart();
+  deepEqual(await returns(visitor), ['marker']);
+});
+
+test('and what a page was told before an orderly restart is not told again', async () => {
+  const visitor = await inbox.visitor();
+  const events = await visitor.listen();
+  await sendAll(visitor);
+  for (const title of titles) equal((await nextNews(events)).data.Title, title);
   await inbox.server.quit();
   await inbox.server.restart();
   deepEqual(await returns(visitor), ['marker']);

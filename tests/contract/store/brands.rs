@@ -14,6 +14,7 @@ cases!(
     a_login_is_of_its_brand,
     what_is_known_of_a_user_is_replaced,
     users_are_listed_by_number,
+    several_users_are_found_at_once,
 );
 
 fn acorn() -> Brand {
@@ -178,4 +179,17 @@ async fn users_are_listed_by_number(home: Home) {
         listed.extend(page.into_iter().map(|user| user.key));
     }
     assert_eq!(listed, keys);
+}
+
+async fn several_users_are_found_at_once(home: Home) {
+    let (store, _announcements) = home.serve();
+    for (brand, name) in [(brand(7), "ann"), (brand(7), "bob"), (brand(8), "carl")] {
+        let tags = vec![name.to_owned()];
+        store.put_user(brand, name.to_owned(), Profile::default(), tags, at(0)).await.expect("stored");
+    }
+    let names = ["bob", "nobody", "carl", "ann"].map(str::to_owned).to_vec();
+    let found = store.users_called(brand(7), names).await.expect("read");
+    let found: Vec<_> =
+        found.iter().map(|user| (user.key.brand, &*user.external_id, &*user.tags[0])).collect();
+    assert_eq!(found, [(brand(7), "bob", "bob"), (brand(7), "ann", "ann")]);
 }

@@ -122,7 +122,8 @@ fn within(name: &str, text: &str, max_chars: usize) -> Result<(), Problem> {
 
 /// A list with the cursor of its next page.
 fn page(name: &str, entries: Value, next: Option<String>) -> Value {
-    let mut page = json!({"next_cursor": next});
+    let mut page = json!({});
+    page["next_cursor"] = next.into();
     page[name] = entries;
     page
 }

@@ -6,7 +6,7 @@ use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tidings_store::{
-    Added, Brand, Content, NewNotification, Recipient, SourceKey, StoreError, User,
+    Added, Brand, NewNotification, Recipient, SourceKey, StoreError, User,
     sending::{Audience, NewBroadcast},
     time::Timestamp,
 };
@@ -75,66 +75,94 @@ impl Inbox {
         }
         saying.check_lasts(self.now())?;
         let mut results = Vec::with_capacity(users.len());
+        let mut is_any_stored = false;
+        let mut trouble = None;
         for chunk in users.chunks(CHUNK) {
             match self.send_chunk(brand, chunk, &saying, key).await {
-                Ok(done) => results.extend(done),
-                Err(error) if results.is_empty() => return Err(error.into()),
-                // What is stored already must be told.
+                Ok(outcomes) => {
+                    for (user, outcome) in chunk.iter().zip(outcomes) {
+                        results.push(outcome.shown(user));
+                        match outcome {
+                            Outcome::Stored(_) => is_any_stored = true,
+                            Outcome::Refused(_) => {}
+                            Outcome::Failed(error) => trouble = Some(error),
+                        }
+                    }
+                }
                 Err(error) => {
-                    tracing::error!(%error, "a part of a call could not be stored");
-                    results.extend(chunk.iter().map(|external_id| failed(external_id)));
+                    results.extend(chunk.iter().map(|user| failed(user)));
+                    trouble = Some(error);
                 }
             }
         }
-        Ok(ok(&json!({"results": results})))
+        match trouble {
+            Some(error) if !is_any_stored => Err(error.into()),
+            Some(error) => {
+                tracing::error!(%error, "a part of a call could not be stored");
+                Ok(ok(&json!({"results": results})))
+            }
+            None => Ok(ok(&json!({"results": results}))),
+        }
     }
 
-    /// Stores one notification for each of these users, and says of each what became of it.
+    /// Stores one notification for each of these users.
     async fn send_chunk(
         &self,
         brand: &Brand,
         users: &[String],
         saying: &Saying,
         key: Option<&str>,
-    ) -> Result<Vec<Value>, StoreError> {
+    ) -> Result<Vec<Outcome>, StoreError> {
         let now = self.now();
         let known = self.store.users_called(brand.id, users.to_vec()).await?;
         let known: HashMap<&str, &User> = known.iter().map(|user| (&*user.external_id, user)).collect();
-        let contents: Vec<_> =
-            users.iter().map(|id| saying.content_for(id, known.get(&**id).copied(), now)).collect();
-        let new = |(external_id, content): (&String, &Result<_, _>)| {
-            Some(NewNotification {
+        let mut new = Vec::with_capacity(users.len());
+        let mut refused = Vec::with_capacity(users.len());
+        for external_id in users {
+            let content = saying.content_for(external_id, known.get(&**external_id).copied(), now);
+            refused.push(content.as_ref().err().cloned());
+            new.extend(content.ok().map(|content| NewNotification {
                 recipient: Recipient::External { brand: brand.id, external_id: external_id.clone() },
-                content: content.as_ref().ok().cloned()?,
+                content,
                 // JSON, so that no two pairs read alike.
-                source_key: key
-                    .map(|key| SourceKey { source: SOURCE, key: json!([key, external_id]).to_string() }),
-            })
+                source_key:
+                    key.map(|key| SourceKey { source: SOURCE, key: json!([key, external_id]).to_string() }),
+            }));
+        }
+        let mut added = self.store.add(new, now).await?.into_iter();
+        let outcome = |refused: Option<ContentError>| match refused {
+            Some(error) => Outcome::Refused(error),
+            None => match added.next().unwrap_or(Err(StoreError::Stopped)) {
+                Ok(added) => Outcome::Stored(added),
+                Err(error) => Outcome::Failed(error),
+            },
         };
-        let added = self.store.add(users.iter().zip(&contents).filter_map(new).collect(), now).await?;
-        let mut added = added.into_iter();
-        let result = |(external_id, content): (&String, &Result<Content, ContentError>)| match content {
-            Err(error) => json!({"user": external_id, "status": "refused", "detail": error.to_string()}),
-            Ok(_) => became(external_id, added.next().unwrap_or(Err(StoreError::Stopped))),
-        };
-        Ok(users.iter().zip(&contents).map(result).collect())
+        Ok(refused.into_iter().map(outcome).collect())
     }
 }
 
-fn became(external_id: &str, added: Result<Added, StoreError>) -> Value {
-    let (status, id) = match added {
-        Ok(Added::New(id)) => ("created", id),
-        Ok(Added::Known(id)) => ("repeated", id),
-        Err(error) => {
-            tracing::error!(%error, "a notification could not be stored");
-            return failed(external_id);
-        }
-    };
-    json!({"user": external_id, "status": status, "id": id.get()})
+/// What became of one user's notification.
+enum Outcome {
+    Stored(Added),
+    Refused(ContentError),
+    Failed(StoreError),
 }
 
-fn failed(external_id: &str) -> Value {
-    json!({"user": external_id, "status": "failed", "detail": "the store did not take it; send it again"})
+impl Outcome {
+    fn shown(&self, user: &str) -> Value {
+        match self {
+            Outcome::Stored(Added::New(id)) => json!({"user": user, "status": "created", "id": id.get()}),
+            Outcome::Stored(Added::Known(id)) => json!({"user": user, "status": "repeated", "id": id.get()}),
+            Outcome::Refused(error) => {
+                json!({"user": user, "status": "refused", "detail": error.to_string()})
+            }
+            Outcome::Failed(_) => failed(user),
+        }
+    }
+}
+
+fn failed(user: &str) -> Value {
+    json!({"user": user, "status": "failed", "detail": "the store did not take it; send it again"})
 }
 
 /// Users as they are listed in a call, each once.

@@ -168,8 +168,11 @@ pub fn check_head(
             [request.method.as_bytes(), b"\n", path.as_bytes(), b"\n", signed_query.as_bytes()];
         secret.verifies(&parts, signature)
     };
-    let decoded = percent_decode(request.path);
-    if !verifies(request.path) && (decoded == request.path || !verifies(&decoded)) {
+    let verifies_decoded = || {
+        let decoded = percent_decode(request.path);
+        decoded != request.path && verifies(&decoded)
+    };
+    if !verifies(request.path) && !verifies_decoded() {
         return Err(RequestAuthError::BadSignature {
             signed: string_to_sign(request.method, request.path, query),
             signature: signature.to_owned(),

@@ -63,7 +63,7 @@ pub(super) fn run(args: &ServeArgs, environment: &Environment) -> Result<Exit, C
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
         tracing::warn!(%error, "the limit of open files cannot be raised; each connection is one");
     }
-    let runtime = runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
     let sources = Sources { flags: args.flags(), environment: environment.clone() };
     runtime.block_on(serve(config, store, sources, &args.config))?;
     Ok(Exit::Done)

@@ -58,9 +58,7 @@ fn publish(node: &Node, signed: &Signed, triggers: &[Trigger]) -> Result<(), Htt
     if !signed.live.may_publish(events, per_second, node.clock.now()) {
         return Err(HttpError::TooManyEvents);
     }
-    for publication in triggers.iter().flat_map(Trigger::publications) {
-        node.publish(&signed.live, &publication);
-    }
+    node.publish(&signed.live, triggers.iter().flat_map(Trigger::publications));
     Ok(())
 }
 

@@ -33,17 +33,19 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
     let started = node.clock.now();
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let (route, reply) = if let Some(inbox) = inbox.filter(|_| tidings_inbox::is_path(&path)) {
+    // Shared, not copied: the request itself is taken apart.
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let path = uri.path();
+    let (route, reply) = if let Some(inbox) = inbox.filter(|_| tidings_inbox::is_path(path)) {
         ("inbox", answer_inbox(&inbox, request).await)
     } else {
-        let reply = route(&node, request).await.unwrap_or_else(|error| {
+        let reply = route(&node, &method, path, request).await.unwrap_or_else(|error| {
             let status = error.status().as_u16();
             tracing::info!(%method, path, status, reason = %error, "request refused");
             node.metrics.request_refused(&error);
             refusal(&error)
         });
-        (route_name(&path), reply)
+        (route_name(path), reply)
     };
     node.metrics.request(route, reply.status().as_u16(), node.clock.now() - started);
     Ok(reply)
@@ -80,15 +82,19 @@ fn route_name(path: &str) -> &'static str {
 async fn answer_inbox(inbox: &Inbox, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
     let max = inbox.body_max(&parts);
-    let body = signed::read_body(body, max).await.map(Bytes::from).map_err(|error| match error {
+    let body = signed::read_body(body, max).await.map_err(|error| match error {
         HttpError::BodyTooLarge { max } => BodyError::TooLarge { max },
         _ => BodyError::Incomplete,
     });
     inbox.answer(parts, body).await
 }
 
-async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Result<Reply, HttpError> {
-    let path = request.uri().path().to_owned();
+async fn route(
+    node: &Arc<Node>,
+    method: &Method,
+    path: &str,
+    request: Request<Incoming>,
+) -> Result<Reply, HttpError> {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     if ws::is_upgrade(&request) {
         if node.phase() >= Phase::Closing {
@@ -97,9 +103,8 @@ async fn route(node: &Arc<Node>, request: Request<Incoming>) -> Result<Reply, Ht
         let key = if let ["app", key] = segments[..] { Some(key) } else { None };
         return ws::upgrade(node, request, key).map_err(HttpError::Handshake);
     }
-    let method = request.method().clone();
-    let get = || allow(&method, &Method::GET);
-    let post = || allow(&method, &Method::POST);
+    let get = || allow(method, &Method::GET);
+    let post = || allow(method, &Method::POST);
     let look = || if method == Method::HEAD { Ok(()) } else { get() };
     match segments[..] {
         [""] => {

@@ -2,8 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http_body_util::BodyExt as _;
-use hyper::{Request, body::Incoming, http::request::Parts};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::{
+    Request,
+    body::{Bytes, Incoming},
+    http::request::Parts,
+};
 use tidings_protocol::{
     App,
     app::Limits,
@@ -26,7 +30,7 @@ pub(super) struct Signed {
     /// The app's rules as they were when the request came.
     pub(super) app: Arc<App>,
     pub(super) parts: Parts,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Bytes,
 }
 
 impl Signed {
@@ -84,19 +88,26 @@ fn body_max(limits: &Limits) -> usize {
     }
 }
 
-/// Reads a body into one piece, however many it comes in.
-pub(super) async fn read_body(mut body: Incoming, max: usize) -> Result<Vec<u8>, HttpError> {
+/// Reads a body into one piece; one that comes so is not copied.
+pub(super) async fn read_body(body: Incoming, max: usize) -> Result<Bytes, HttpError> {
+    let mut body = Limited::new(body, max);
     let reading = async {
-        let mut whole = Vec::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| HttpError::Body(error.to_string()))?;
-            let data = frame.data_ref().map_or(&[][..], |data| data);
-            if whole.len() + data.len() > max {
-                return Err(HttpError::BodyTooLarge { max });
-            }
-            whole.extend_from_slice(data);
+        let first = next_part(&mut body, max).await?.unwrap_or_default();
+        let Some(second) = next_part(&mut body, max).await? else { return Ok(first) };
+        let mut whole = [first, second].concat();
+        while let Some(more) = next_part(&mut body, max).await? {
+            whole.extend_from_slice(&more);
         }
-        Ok(whole)
+        Ok(whole.into())
     };
     tokio::time::timeout(BODY_TIMEOUT, reading).await.unwrap_or(Err(HttpError::BodyTimeout))
+}
+
+async fn next_part(body: &mut Limited<Incoming>, max: usize) -> Result<Option<Bytes>, HttpError> {
+    let frame =
+        body.frame().await.transpose().map_err(|error| match error.downcast::<LengthLimitError>() {
+            Ok(_) => HttpError::BodyTooLarge { max },
+            Err(error) => HttpError::Body(error.to_string()),
+        })?;
+    Ok(frame.map(|frame| frame.into_data().unwrap_or_default()))
 }

@@ -2,51 +2,54 @@
 
 use std::{
     collections::VecDeque,
+    iter,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicIsize, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicIsize, Ordering},
     },
 };
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::{channel::Noted, slice::Slice};
-use crate::{lock, ws::socket::Socket};
+use crate::{cores::Cores, lock, ws::socket::Socket};
 
 /// Deliveries that may wait before publishers do.
 const CROWDED: isize = 64 * 1024;
 /// Sockets that are flushed before other tasks have their turn.
 const SOCKETS_PER_TURN: usize = 128;
-/// Slices that are handed out before their sockets are flushed.
+/// Slices that are handed out before their sockets are flushed: many with the same socket would let its outbox grow.
 const SLICES_PER_TURN: usize = 16;
 
 /// Slices with events waiting, and the workers' way to them. One for the node.
 #[derive(Debug)]
 pub(crate) struct Fanout {
-    workers: usize,
+    /// One for each core.
+    workers: Vec<Worker>,
     slices: Mutex<VecDeque<Arc<Slice>>>,
-    /// Workers that look for slices, or have been told to.
-    awake: AtomicUsize,
-    /// A permit for each worker that has been told to.
-    work: Semaphore,
     /// Deliveries that wait. Below zero for a moment, when a worker is done before the publisher has counted.
     waiting: AtomicIsize,
     room: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Worker {
+    /// It looks for slices, or has been told to.
+    awake: AtomicBool,
+    wake: Notify,
+}
+
 impl Fanout {
-    /// With so many workers; they end with the runtime.
-    pub(crate) fn start(workers: usize) -> Arc<Self> {
+    /// With a worker on each core; they end with the cores.
+    pub(crate) fn start(cores: &Cores) -> Arc<Self> {
         let fanout = Arc::new(Fanout {
-            workers,
+            workers: iter::repeat_with(Worker::default).take(cores.len()).collect(),
             slices: Mutex::default(),
-            awake: AtomicUsize::new(workers),
-            work: Semaphore::new(0),
             waiting: AtomicIsize::new(0),
             room: Notify::new(),
         });
-        for _ in 0..workers {
-            tokio::spawn(fanout.clone().work());
+        for core in 0..cores.len() {
+            cores.spawn(core, fanout.clone().work(core));
         }
         fanout
     }
@@ -62,16 +65,15 @@ impl Fanout {
         self.wake(waiting.max(1).cast_unsigned().div_ceil(SOCKETS_PER_TURN));
     }
 
-    /// Sees to it that so many workers are awake, or all. One that is awake finds the slices by itself: to wake more
-    /// than there is work for costs more than the work.
+    /// Sees to it that so many workers are awake, or all; this core's first, which is nothing to wake. One that is awake
+    /// finds the slices by itself: to wake more than there is work for costs more than the work.
     fn wake(&self, wanted: usize) {
-        let wanted = wanted.min(self.workers);
-        while self
-            .awake
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |awake| (awake < wanted).then_some(awake + 1))
-            .is_ok()
-        {
-            self.work.add_permits(1);
+        let awake = self.workers.iter().filter(|worker| worker.awake.load(Ordering::SeqCst)).count();
+        let (others, from_here) = self.workers.split_at(Cores::here());
+        let asleep =
+            from_here.iter().chain(others).filter(|worker| !worker.awake.swap(true, Ordering::SeqCst));
+        for worker in asleep.take(wanted.saturating_sub(awake)) {
+            worker.wake.notify_one();
         }
     }
 
@@ -93,21 +95,19 @@ impl Fanout {
         self.waiting.load(Ordering::Relaxed) > CROWDED
     }
 
-    async fn work(self: Arc<Self>) {
+    async fn work(self: Arc<Self>, core: usize) {
+        let worker = &self.workers[core];
         let mut owed: Vec<Arc<Socket>> = Vec::new();
         loop {
-            let Some(slice) = self.next_or_rest() else {
-                self.work.acquire().await.expect("the semaphore is never closed").forget();
-                // Whoever is ready to publish now publishes first: then one write carries more.
-                tokio::task::yield_now().await;
+            let Some(slice) = self.next_or_rest(worker) else {
+                // It has its turn when those have had theirs that are ready to publish now: one write carries more.
+                worker.wake.notified().await;
                 continue;
             };
-            self.hand_out(slice, &mut owed);
-            // Slices are counted too: many with the same socket would let its outbox grow between two flushes.
-            for _ in 1..SLICES_PER_TURN {
-                let Some(slice) = (owed.len() < SOCKETS_PER_TURN).then(|| self.next()).flatten() else {
-                    break;
-                };
+            let mut slices = iter::once(slice).chain(iter::from_fn(|| self.next())).take(SLICES_PER_TURN);
+            while owed.len() < SOCKETS_PER_TURN
+                && let Some(slice) = slices.next()
+            {
                 self.hand_out(slice, &mut owed);
             }
             for socket in owed.drain(..) {
@@ -123,13 +123,13 @@ impl Fanout {
 
     /// The next slice, or none: then this worker is not awake any more. It looks once more after it has said so, or a
     /// slice that came in between would wait for the next.
-    fn next_or_rest(&self) -> Option<Arc<Slice>> {
+    fn next_or_rest(&self, worker: &Worker) -> Option<Arc<Slice>> {
         if let Some(slice) = self.next() {
             return Some(slice);
         }
-        self.awake.fetch_sub(1, Ordering::SeqCst);
+        worker.awake.store(false, Ordering::SeqCst);
         let slice = self.next()?;
-        self.awake.fetch_add(1, Ordering::SeqCst);
+        worker.awake.store(true, Ordering::SeqCst);
         Some(slice)
     }
 

@@ -55,6 +55,13 @@ pub(crate) struct Seat {
     slice: Arc<Slice>,
 }
 
+impl Seat {
+    /// Hands the socket what waits for it here, as the last that it gets: its outbox is to be closed next.
+    pub(crate) fn hand_over(&self, socket: &Arc<Socket>) {
+        self.slice.hand_over(socket);
+    }
+}
+
 /// The rules of the app that a join or leave goes by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
@@ -77,8 +84,16 @@ impl Hub {
         Hub { channels, fanout, caching: Mutex::default(), counting: Mutex::default() }
     }
 
-    /// Delivers an event to the channel's subscribers here. What was delivered before comes before it, to each.
-    pub(crate) fn deliver(&self, publication: &Publication, now: Instant) {
+    /// Delivers events to their channels' subscribers here. What was delivered before comes before them, to each.
+    pub(crate) fn deliver(&self, publications: impl IntoIterator<Item = Publication>, now: Instant) {
+        let mut noted = Noted::default();
+        for publication in publications {
+            noted.add(self.note(&publication, now));
+        }
+        self.fanout.schedule(noted);
+    }
+
+    fn note(&self, publication: &Publication, now: Instant) -> Noted {
         let mut encoded = None;
         let keep =
             publication.origin == Origin::Backend && publication.channel.caching() == Caching::LastEvent;
@@ -86,7 +101,7 @@ impl Hub {
             let channel = match self.channels.get(&publication.channel) {
                 Some(channel) => channel.clone(),
                 None if keep => self.channel(&publication.channel),
-                None => return,
+                None => return Noted::default(),
             };
             let (text, frame) = encoded.get_or_insert_with(|| {
                 let text = publication.frame.encode();
@@ -103,10 +118,7 @@ impl Hub {
             {
                 lock(&self.caching).push_back((now + CACHE_TTL, channel.name.clone()));
             }
-            let noted = state.note(frame, publication.except);
-            drop(state);
-            self.fanout.schedule(noted);
-            return;
+            return state.note(frame, publication.except);
         }
     }
 

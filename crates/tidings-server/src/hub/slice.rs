@@ -74,15 +74,20 @@ impl Slice {
         sockets.push(Seated { socket, after });
     }
 
-    /// Takes a socket out. It is handed what waits: that was published while it was there.
     pub(super) fn remove(&self, socket: &Arc<Socket>) {
         let mut sockets = lock(&self.sockets);
         let at = sockets.iter().position(|seated| Arc::ptr_eq(&seated.socket, socket));
-        let Seated { socket, after } = sockets.swap_remove(at.expect("a socket that leaves is seated"));
-        let id = socket.id();
+        sockets.swap_remove(at.expect("a socket that leaves is seated"));
+    }
+
+    /// Hands one socket what waits, as the last that it gets: its outbox is to be closed next.
+    pub(super) fn hand_over(&self, socket: &Arc<Socket>) {
+        let sockets = lock(&self.sockets);
+        let seated = sockets.iter().find(|seated| Arc::ptr_eq(&seated.socket, socket));
+        let after = seated.expect("a socket is seated until it leaves").after;
         let waiting = lock(&self.waiting);
-        let wanted = waiting.events.iter().filter(|event| event.is_for(id, after));
-        // Whoever takes a socket out flushes it.
+        let wanted = waiting.events.iter().filter(|event| event.is_for(socket.id(), after));
+        // Who closes it flushes it.
         socket.push(wanted.map(|event| &event.frame));
     }
 
@@ -96,7 +101,7 @@ impl Slice {
     /// Hands what waits to the outboxes; adds to `owed` the sockets that are to be flushed.
     pub(super) fn hand_out(&self, owed: &mut Vec<Arc<Socket>>) -> Turn {
         let sockets = lock(&self.sockets);
-        // Taken with the sockets locked, so that nobody leaves without what is taken.
+        // Taken with the sockets locked, so that nobody is closed without what is taken.
         let events = self.take();
         let deliveries = events.iter().map(|event| event.sockets).sum();
         if let (Some(first), Some(last)) = (events.front(), events.back()) {

@@ -11,7 +11,7 @@ use std::{
 
 use tidings_protocol::{
     Close, Connection,
-    connection::Output,
+    connection::{Leave, Output},
     frame::server::{ServerFrame, SubscriptionErrorKind},
 };
 use tokio::{
@@ -46,6 +46,9 @@ const CLIENT_EVENT_RATE: u16 = 4301;
 
 /// What a socket may do before others have their turn.
 const TURNS_PER_POLL: usize = 16;
+
+/// Channels that are left before others have their turn.
+const LEAVES_PER_POLL: usize = 128;
 
 const READ_BYTES: usize = 16 * 1024;
 
@@ -115,6 +118,8 @@ struct Task {
     blocked: bool,
     /// Waits until there is room for more events, after one was published when there was none.
     room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Channels that are still to be left, of a connection that has ended.
+    leaving: Vec<Leave<Seat>>,
     end: End,
 }
 
@@ -138,6 +143,7 @@ impl Future for Task {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let task = self.get_mut();
         for _ in 0..TURNS_PER_POLL {
+            ready!(task.poll_leave(cx));
             if let End::Over = task.end {
                 return Poll::Ready(());
             }
@@ -177,6 +183,7 @@ impl Task {
             told_at: None,
             blocked: false,
             room: None,
+            leaving: Vec::new(),
             end: End::Open,
         };
         task.carry_out(outputs);
@@ -202,12 +209,8 @@ impl Task {
             self.read(&mut []);
             return Poll::Ready(());
         }
-        if let Some(room) = &mut self.room {
-            ready!(room.as_mut().poll(cx));
-            self.room = None;
-            // What was read before has been waiting for that.
-            self.read(&mut []);
-            return Poll::Ready(());
+        if self.room.is_some() {
+            return self.poll_room(cx);
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
@@ -218,6 +221,17 @@ impl Task {
             }
             Poll::Ready(())
         })
+    }
+
+    /// Waits until there is room, if it was asked for.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(room) = &mut self.room {
+            ready!(room.as_mut().poll(cx));
+            self.room = None;
+            // What was read before has been waiting for that.
+            self.read(&mut []);
+        }
+        Poll::Ready(())
     }
 
     /// After a turn: sends what it has brought, and sees to the next deadline.
@@ -357,7 +371,7 @@ impl Task {
                     self.ask_for_room();
                 }
                 Output::Publish(publication) => {
-                    self.node.publish(&self.live, &publication);
+                    self.node.publish(&self.live, [publication]);
                     self.ask_for_room();
                 }
                 Output::SignIn(user) => {
@@ -381,8 +395,7 @@ impl Task {
         }
     }
 
-    /// Says why, and waits for the peer's close frame. The channels are left before: what was published until then is
-    /// delivered, and nothing any more.
+    /// Says why, and waits for the peer's close frame. What was published until then is delivered, and nothing any more.
     fn close(&mut self, close: &Close) {
         if !matches!(self.end, End::Open) {
             return;
@@ -392,7 +405,10 @@ impl Task {
             self.node.metrics.slow_consumer_closed();
         }
         self.note_closed(EndedBy::Server(close), Some(close.code()), &close.message());
-        self.leave();
+        self.leaving.extend(self.connection.leave_all());
+        for leave in &self.leaving {
+            leave.seat.hand_over(&self.socket);
+        }
         self.socket.outbox().close(close, slow);
         // Who reads slowly has much to read before the close frame.
         let wait = if slow { STALLED_AFTER } else { CLOSE_REPLY };
@@ -407,13 +423,31 @@ impl Task {
         self.end = End::Over;
     }
 
-    fn leave(&mut self) {
-        let app = self.connection.app().clone();
-        for leave in self.connection.leave_all() {
-            self.node.leave(&self.live, &self.socket, &app, leave);
+    /// Once the connection has ended: leaves its channels, some at a time, as long as there is room to tell others.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let End::Open = self.end {
+            return Poll::Ready(());
         }
+        ready!(self.poll_room(cx));
+        self.leave(LEAVES_PER_POLL);
+        if self.leaving.is_empty() {
+            return Poll::Ready(());
+        }
+        self.ask_for_room();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Signs out, and leaves at most so many channels.
+    fn leave(&mut self, most: usize) {
         if let Some(user) = self.connection.sign_out() {
             self.live.sign_out(&self.socket, &user);
+        }
+        self.leaving.extend(self.connection.leave_all());
+        let app = self.connection.app().clone();
+        let rest = self.leaving.len().saturating_sub(most);
+        for leave in self.leaving.drain(rest..) {
+            self.node.leave(&self.live, &self.socket, &app, leave);
         }
     }
 
@@ -426,7 +460,7 @@ impl Task {
 impl Drop for Task {
     /// However the task ends, nothing of its socket stays anywhere.
     fn drop(&mut self) {
-        self.leave();
+        self.leave(usize::MAX);
         self.node.closed(&self.socket);
         self.live.disconnected();
     }

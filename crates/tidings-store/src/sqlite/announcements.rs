@@ -55,6 +55,13 @@ pub(super) fn forget(connection: &Connection, up_to: i64) -> rusqlite::Result<()
     Ok(())
 }
 
+/// Whether there is nothing left to tell.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM announcements)")?
+        .query_row([], |row| row.get(0))
+}
+
 fn read(connection: &Connection, row: &Row<'_>, is_left_over: bool) -> rusqlite::Result<Announcement> {
     let owner = UserKey { brand: row.get(1)?, user: row.get(2)? };
     let (change, ids): (String, String) = (row.get(3)?, row.get(4)?);

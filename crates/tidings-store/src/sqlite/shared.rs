@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    Store, report,
+    Store, announcements, report,
     writer::{Teller, Work, Writer},
 };
 use crate::{Announcement, StoreError};
@@ -72,6 +72,14 @@ impl SharedStore {
         let writer = Writer::start(path.clone(), connection, teller);
         let readers = Readers { free: Mutex::default(), permits: Arc::new(Semaphore::new(READERS)) };
         Ok(SharedStore { path: path.into(), writer, readers: Arc::new(readers) })
+    }
+
+    /// Whether all that is committed has been told, and that is committed too.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn is_all_told(&self) -> Result<bool, StoreError> {
+        self.read(announcements::is_empty).await
     }
 
     /// Does the work in the next commit; returns when that is safe on disk.
