@@ -1,8 +1,8 @@
 //! Notifications over REST: the doors that let them in, the outlets that show them.
 //!
-//! [`Inbox::answer`] is the way in for every request; `http` finds its door. One file for each wire format: [`fusion`]
-//! is the CRM's front end, [`onsite`] its senders, [`own`] pages and [`admin`] operators in our own words. [`announce`]
-//! tells open pages what has been committed.
+//! [`Inbox::answer`] is the way in for every request; `http` finds its door. One file for each wire format: `fusion` is
+//! the CRM's front end, `onsite` its senders, `own` pages and `admin` operators in our own words. [`announce`] tells open
+//! pages what has been committed.
 
 mod admin;
 pub mod announce;

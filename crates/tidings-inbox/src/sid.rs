@@ -2,7 +2,11 @@
 //!
 //! Source: `facts/notifications.md`, 1.6.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -18,8 +22,9 @@ use tokio::sync::Semaphore;
 
 /// The operator has so long for an answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// So many checks may be under way; more are refused, so that a slow operator costs no more than these.
-const CHECKS: usize = 256;
+/// So many checks may be under way at one operator; more are refused, so that a slow one costs no more than these, and
+/// nobody else's.
+const CHECKS: usize = 64;
 /// An answer has a few bytes.
 const ANSWER_MAX: usize = 64 * 1024;
 
@@ -33,7 +38,8 @@ pub fn is_sid_url(text: &str) -> bool {
 /// Asks operators.
 pub(crate) struct Checker {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
-    room: Semaphore,
+    /// One for each operator's address: as many as brands have.
+    rooms: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 /// Why a sid is not accepted.
@@ -63,16 +69,18 @@ impl Checker {
     pub(crate) fn new() -> Self {
         let connector =
             HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
-        Checker {
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            room: Semaphore::new(CHECKS),
-        }
+        Checker { client: Client::builder(TokioExecutor::new()).build(connector), rooms: Mutex::default() }
     }
 
     /// Who the operator says it is.
     pub(crate) async fn check(&self, url: &str, sid: &str) -> Result<String, SidError> {
-        let _room = self.room.try_acquire().map_err(|_| SidError::Crowded)?;
+        let _place = self.room(url).try_acquire_owned().map_err(|_| SidError::Crowded)?;
         tokio::time::timeout(TIMEOUT, self.ask(url, sid)).await.unwrap_or(Err(SidError::Late))
+    }
+
+    fn room(&self, url: &str) -> Arc<Semaphore> {
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        rooms.entry(url.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(CHECKS))).clone()
     }
 
     async fn ask(&self, url: &str, sid: &str) -> Result<String, SidError> {

@@ -65,14 +65,24 @@ sys.stdin.read()
     return Buffer.concat(await Promise.all(files));
   }
 
-  #execute(sql) {
+  /** How many notifications with this title there are, and how many users have one. */
+  async stored(title) {
+    const rows = await this.#execute(
+      `SELECT count(*), count(DISTINCT user_id) FROM notifications WHERE title = '${title}'`,
+    );
+    const [[notifications, users]] = rows;
+    return { notifications, users };
+  }
+
+  /** Gives the rows that the statement answers. */
+  async #execute(sql) {
     const script = `
-import sqlite3, sys
+import json, sqlite3, sys
 database = sqlite3.connect(sys.argv[1], timeout=10)
-database.execute(sys.argv[2])
+print(json.dumps(database.execute(sys.argv[2]).fetchall()))
 database.commit()
 `;
-    return promisify(execFile)(python, ['-c', script, this.file, sql]);
+    return JSON.parse((await promisify(execFile)(python, ['-c', script, this.file, sql])).stdout);
   }
 
   #limit(soft) {

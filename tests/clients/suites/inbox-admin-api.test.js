@@ -8,6 +8,7 @@ import { isNews } from '../host/fusion.js';
 import { Inbox, newPerson } from '../host/inbox.js';
 import { Admin, Page } from '../host/own-api.js';
 import { Storage } from '../host/storage.js';
+import { until } from '../shared/recorder.js';
 
 const inbox = await Inbox.open();
 const { server } = inbox;
@@ -220,6 +221,19 @@ describe('a broadcast', () => {
     equal((await events.nextWhere(isNews)).data.Title, `To ${visitor.person}`);
     await admin.send([visitor.person], { title: 'marker' });
     equal((await events.nextWhere(isNews)).data.Title, 'marker');
+  });
+
+  test('that a crash interrupts goes on where it was', async () => {
+    const users = Array.from({ length: 10_000 }, () => newPerson());
+    const title = newPerson();
+    const { id } = await admin.askWell('POST', '/broadcasts', { audience: { users }, content: { title } });
+    const sent = async () => (await admin.askWell('GET', `/broadcasts/${id}`)).sent;
+    await until('the broadcast to begin', sent);
+    await server.crash();
+    await server.restart();
+    ok((await sent()) < users.length, 'it was done before the crash');
+    equal((await admin.broadcastDone(id)).sent, users.length);
+    deepEqual(await new Storage(server).stored(title), { notifications: users.length, users: users.length });
   });
 
   test('to a tag reaches those who have it, and no other brand', async () => {

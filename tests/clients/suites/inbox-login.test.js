@@ -223,7 +223,7 @@ describe('login service unavailable', () => {
   }
 
   test('where the operator hangs, after 3 s, and others log in meanwhile', async () => {
-    const visitors = Array.from({ length: 40 }, () => inbox.stranger());
+    const visitors = Array.from({ length: 300 }, () => inbox.stranger());
     for (const { sid } of visitors) operator.fail(sid, 'hang');
     const start = performance.now();
     const hanging = visitors.map((visitor) => refusedWith(visitor, UNAVAILABLE));
