@@ -10,7 +10,7 @@ import { Balancer } from '../host/balancer.js';
 import { Server } from '../host/server.js';
 import { pause, within } from '../shared/recorder.js';
 
-// More by TIDINGS_SOCKETS=5000; then it takes a minute and a machine of its own.
+// Another number by TIDINGS_SOCKETS: proxy and clients share one thread here, which is what it is up to.
 const SOCKETS = Number(process.env.TIDINGS_SOCKETS ?? 1000);
 const WINDOW_S = 8;
 const AT_ONCE = 250;
