@@ -10,11 +10,11 @@ use tidings_protocol::{
     auth::{self, request},
     origin::AllowedOrigins,
 };
-use tidings_server::{AppsHandle, Clock, Server, ServerConfig};
+use tidings_server::{AppsHandle, Clock, Drain, Server, ServerConfig};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::oneshot,
+    sync::mpsc,
     task::JoinHandle,
     time::timeout,
 };
@@ -44,7 +44,7 @@ pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
     pub(crate) app: App,
     pub(crate) apps: AppsHandle,
-    stop: oneshot::Sender<()>,
+    orders: mpsc::Sender<Drain>,
     running: JoinHandle<()>,
 }
 
@@ -59,17 +59,24 @@ impl TestServer {
             ServerConfig { host: [127, 0, 0, 1].into(), port: 0, activity_timeout: Duration::from_mins(2) };
         let server = Server::bind(config, vec![app.clone()], clock).expect("a free port");
         let (address, apps) = (server.local_addr(), server.apps());
-        let (stop, stopped) = oneshot::channel();
-        let running = tokio::spawn(server.run(async {
-            // Dropped without a word means stop as well.
-            let _ = stopped.await;
-        }));
-        TestServer { address, app, apps, stop, running }
+        let (orders, given) = mpsc::channel(1);
+        let running = tokio::spawn(server.run(given));
+        TestServer { address, app, apps, orders, running }
     }
 
     /// Stops the server in order, and waits until it has.
     pub(crate) async fn stop(self) {
-        self.stop.send(()).expect("the server runs");
+        self.leave(Drain::AT_ONCE).await;
+        self.ended().await;
+    }
+
+    /// Has the server leave.
+    pub(crate) async fn leave(&self, drain: Drain) {
+        self.orders.send(drain).await.expect("the server runs");
+    }
+
+    /// Waits until the server has ended.
+    pub(crate) async fn ended(self) {
         timeout(DEADLINE, self.running).await.expect("it stops in time").expect("it does not panic");
     }
 

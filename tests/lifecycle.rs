@@ -1,4 +1,4 @@
-//! Stopping, apps that change, and what is left when sockets have gone.
+//! Leaving, apps that change, and what is left when sockets have gone.
 
 use serde_json::json;
 use tidings_protocol::{app::AppSecret, origin::AllowedOrigins};
@@ -14,11 +14,11 @@ async fn a_stop_tells_every_client_to_come_back() {
         clients.push(server.connect().await);
     }
     let closing =
-        clients.into_iter().map(|mut client| tokio::spawn(async move { client.expect_closed(4200).await }));
+        clients.into_iter().map(|mut client| tokio::spawn(async move { client.expect_closed(4100).await }));
     let closing: Vec<_> = closing.collect();
     server.stop().await;
     for closed in closing {
-        closed.await.expect("closed with 4200");
+        closed.await.expect("closed with 4100");
     }
 }
 

@@ -6,4 +6,6 @@ mod contract;
 mod delivery;
 mod harness;
 mod http_api;
+mod leaving;
 mod lifecycle;
+mod metrics;

@@ -53,6 +53,7 @@ fn limits(settings: &AppSettings) -> Limits {
             "events_per_batch" => &mut limits.events_per_batch,
             "presence_members" => &mut limits.presence_members,
             "presence_member_bytes" => &mut limits.presence_member_bytes,
+            "channels_per_connection" => &mut limits.channels_per_connection,
             other => panic!("{other} is no limit"),
         };
         *limit = Limit::new(*max);

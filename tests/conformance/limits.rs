@@ -14,7 +14,11 @@ async fn limit(vector: &LimitDefault, idle: Idle) -> Option<Outcome> {
     let value = vector.value;
     let length = usize::try_from(value).expect("a small number");
     let (settings, sockets, steps) = match vector.name.as_str() {
-        "connections" | "backend_events_per_second" | "reads_per_second" if value == 0 => return None,
+        "connections" | "backend_events_per_second" | "reads_per_second" | "channels_per_connection"
+            if value == 0 =>
+        {
+            return None;
+        }
         "client_events_per_second" => (json!({}), &["a", "b"][..], client_events(value)),
         "event_bytes" => {
             let body = |length| json!({"name": "e", "channel": "room", "data": "x".repeat(length)});

@@ -20,11 +20,11 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use tidings_protocol::App;
-use tidings_server::{AppsHandle, Clock, Server, ServerConfig};
+use tidings_server::{AppsHandle, Clock, Drain, Server, ServerConfig};
 use tokio::{
     io::AsyncWriteExt as _,
     net::TcpStream,
-    sync::{Notify, oneshot},
+    sync::{Notify, mpsc},
 };
 
 use super::{
@@ -65,7 +65,7 @@ pub(crate) struct World {
     address: SocketAddr,
     clock: Clock,
     apps: AppsHandle,
-    stop: Option<oneshot::Sender<()>>,
+    stop: mpsc::Sender<Drain>,
     /// How far the clock has moved.
     elapsed: Duration,
     key: String,
@@ -87,11 +87,9 @@ impl World {
             ServerConfig { host: [127, 0, 0, 1].into(), port: 0, activity_timeout: Duration::from_mins(2) };
         let server = Server::bind_here(config, apps, clock.clone()).expect("a free port");
         let (address, apps) = (server.local_addr(), server.apps());
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = mpsc::channel(1);
         // It ends with the runtime.
-        tokio::spawn(server.run(async {
-            let _ = stopped.await;
-        }));
+        tokio::spawn(server.run(stopped));
         let target = format!("/app/{}", app::control().key);
         let control = Client::open(address, &target, None, true, async || idle.next().await);
         let control = control.await.expect("the control client is taken");
@@ -100,7 +98,7 @@ impl World {
             address,
             clock,
             apps,
-            stop: Some(stop),
+            stop,
             elapsed: Duration::ZERO,
             key,
             control,
@@ -228,7 +226,7 @@ impl World {
 
     /// Stops the server, and returns when the client has been told.
     pub(crate) async fn stop(&mut self, name: &str) {
-        self.stop.take().expect("a server stops once").send(()).expect("the server runs");
+        self.stop.send(Drain::AT_ONCE).await.expect("the server runs");
         while self.client(name).is_open() {
             self.idle.next().await;
             self.read();

@@ -75,6 +75,8 @@ pub struct Limits {
     pub presence_members: Limit,
     /// Bytes of a member's `user_info`.
     pub presence_member_bytes: Limit,
+    /// Channels that one connection subscribes to at a time.
+    pub channels_per_connection: Limit,
 }
 
 impl Default for Limits {
@@ -89,16 +91,20 @@ impl Default for Limits {
             events_per_batch: Limit::new(10),
             presence_members: Limit::new(100),
             presence_member_bytes: Limit::new(1024),
+            channels_per_connection: Limit::NONE,
         }
     }
 }
 
 /// An app's secret. It never prints itself.
+///
+/// While it is being rotated it knows the one that it replaces, with which may still be signed.
 #[derive(Clone)]
 pub struct AppSecret {
     text: String,
     /// The keyed hash, made once: half of the work of a short signature is in the key.
     keyed: Hmac<Sha256>,
+    previous: Option<Box<AppSecret>>,
 }
 
 impl AppSecret {
@@ -110,7 +116,25 @@ impl AppSecret {
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         let keyed = Hmac::new_from_slice(text.as_bytes()).expect("HMAC takes keys of any length");
-        AppSecret { text, keyed }
+        AppSecret { text, keyed, previous: None }
+    }
+
+    /// This secret, while signatures with `previous` are good as well.
+    #[must_use]
+    pub fn replacing(self, previous: AppSecret) -> Self {
+        AppSecret { previous: Some(Box::new(previous.alone())), ..self }
+    }
+
+    /// This secret, when it has replaced the one before.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        AppSecret { previous: None, ..self }
+    }
+
+    /// The one that it replaces.
+    #[must_use]
+    pub fn previous(&self) -> Option<&AppSecret> {
+        self.previous.as_deref()
     }
 
     /// The secret itself: for the one who owns it, and for nobody's log.
@@ -125,13 +149,15 @@ impl AppSecret {
         data_encoding::HEXLOWER.encode(&self.mac(parts).finalize().into_bytes())
     }
 
-    /// Whether `signature` is what [`sign`](Self::sign) gives, compared in constant time.
+    /// Whether `signature` is what [`sign`](Self::sign) gives, of this secret or the one that it replaces, compared in
+    /// constant time.
     #[must_use]
     pub fn verifies(&self, parts: &[&[u8]], signature: &str) -> bool {
         let mut digest = [0; 32];
         let well_formed = signature.len() == 64
             && data_encoding::HEXLOWER.decode_mut(signature.as_bytes(), &mut digest).is_ok();
-        well_formed && self.mac(parts).verify_slice(&digest).is_ok()
+        let verifies = |secret: &AppSecret| secret.mac(parts).verify_slice(&digest).is_ok();
+        well_formed && (verifies(self) || self.previous().is_some_and(verifies))
     }
 
     fn mac(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
@@ -146,12 +172,32 @@ impl AppSecret {
 impl PartialEq for AppSecret {
     /// For tests and for noticing a changed configuration; signatures are compared by [`AppSecret::verifies`].
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.text == other.text && self.previous == other.previous
     }
 }
 
 impl fmt::Debug for AppSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("...")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_secret_signs_while_one_replaces_the_other() {
+        let [first, second, third] = ["first", "second", "third"].map(AppSecret::new);
+        let by = |secret: &AppSecret| secret.sign(&[b"text"]);
+        let takes = |secret: &AppSecret| {
+            [&first, &second, &third].map(|signer| secret.verifies(&[b"text"], &by(signer)))
+        };
+        assert_eq!(takes(&second), [false, true, false]);
+        let rotating = second.clone().replacing(first.clone());
+        assert_eq!(takes(&rotating), [true, true, false]);
+        assert_eq!(by(&rotating), by(&second));
+        assert_eq!(takes(&third.clone().replacing(rotating.clone())), [false, true, true]);
+        assert_eq!(rotating.alone(), second);
     }
 }

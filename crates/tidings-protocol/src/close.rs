@@ -39,7 +39,8 @@ pub enum Close {
     Terminated,
     /// 4100: the client reads too slowly and what waits for it is over the bound.
     SlowConsumer,
-    /// 4200: the server stops.
+    /// 4100: the server stops. Not 4200, at which clients come back in the same instant, when nobody listens yet:
+    /// pusher-js would then wait for 15 s. At 4100 they wait for a second.
     Restart,
     /// 4201: nothing came back after a ping.
     PongTimeout,
@@ -71,8 +72,7 @@ impl Close {
             Close::PathNotFound => 4005,
             Close::UnsupportedProtocol { .. } => 4007,
             Close::OriginNotAllowed | Close::NotAuthorizedInTime | Close::Terminated => 4009,
-            Close::SlowConsumer => 4100,
-            Close::Restart => 4200,
+            Close::SlowConsumer | Close::Restart => 4100,
             Close::PongTimeout => 4201,
         }
     }

@@ -50,8 +50,9 @@ impl Default for Timing {
 /// Mistakes that are answered, per second; those above are dropped in silence, so that nobody is paid for a flood.
 const ERRORS_PER_SECOND: Limit = Limit::new(10);
 
-/// The most channels of one connection: far more than a page has, and few enough to leave at once.
-pub const CHANNELS_MAX: usize = 10_000;
+/// The most channels of one connection, whatever the app's limit: far more than a page has, and few enough to leave at
+/// once.
+pub const CHANNELS_MAX: u32 = 10_000;
 
 /// What is to be done next. `S` is a seat: whatever the caller keeps of a subscription.
 #[derive(Debug)]
@@ -293,8 +294,9 @@ impl<S> Connection<S> {
         if self.subscriptions.contains_key(&channel) {
             return Err(SubscribeError::Existing);
         }
-        if self.subscriptions.len() >= CHANNELS_MAX {
-            return Err(SubscribeError::TooMany);
+        let most = self.app.limits.channels_per_connection.max().unwrap_or(CHANNELS_MAX).min(CHANNELS_MAX);
+        if self.subscriptions.len() >= most as usize {
+            return Err(SubscribeError::TooMany { most });
         }
         let (auth, data) = (subscribe.auth.as_deref(), subscribe.channel_data.as_deref());
         let member = match channel.kind() {
@@ -446,8 +448,8 @@ enum SubscribeError {
     Invalid(String),
     #[error("Existing subscription")]
     Existing,
-    #[error("Too many channels: {CHANNELS_MAX} are the most of one connection")]
-    TooMany,
+    #[error("Too many channels: {most} are the most of one connection")]
+    TooMany { most: u32 },
     #[error("Not signed in as the user of this channel")]
     NotThatUser,
     #[error(transparent)]
@@ -466,7 +468,9 @@ impl SubscribeError {
             SubscribeError::NotThatUser | SubscribeError::Auth(_) => Some(SubscriptionErrorKind::Auth),
             SubscribeError::Member(MemberError::InfoTooBig { .. }) => Some(SubscriptionErrorKind::TooLarge),
             SubscribeError::Member(_) | SubscribeError::Invalid(_) => Some(SubscriptionErrorKind::Invalid),
-            SubscribeError::Full(_) | SubscribeError::TooMany => Some(SubscriptionErrorKind::LimitReached),
+            SubscribeError::Full(_) | SubscribeError::TooMany { .. } => {
+                Some(SubscriptionErrorKind::LimitReached)
+            }
         }
     }
 }

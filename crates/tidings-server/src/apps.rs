@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
@@ -19,6 +19,7 @@ use crate::{
     http::idempotency::Idempotency,
     hub::{Hub, Rules, fanout::Fanout},
     lock,
+    metrics::{Counters, SharedTraffic},
     users::Users,
     ws::socket::Socket,
 };
@@ -32,6 +33,10 @@ pub(crate) struct LiveApp {
     users: Users,
     pub(crate) idempotency: Idempotency,
     connections: AtomicUsize,
+    opened_connections: AtomicU64,
+    pub(crate) closed_connections: Counters,
+    /// What its clients have sent.
+    pub(crate) received: SharedTraffic,
     backend_events: Mutex<Rate>,
     reads: Mutex<Rate>,
 }
@@ -111,6 +116,9 @@ impl LiveApp {
             users: Users::default(),
             idempotency: Idempotency::default(),
             connections: AtomicUsize::new(0),
+            opened_connections: AtomicU64::new(0),
+            closed_connections: Counters::default(),
+            received: SharedTraffic::default(),
             backend_events: Mutex::default(),
             reads: Mutex::default(),
         }
@@ -138,10 +146,22 @@ impl LiveApp {
     pub(crate) fn connected(&self, connections: Limit) -> bool {
         let there = self.connections.fetch_add(1, Ordering::Relaxed);
         let room = connections.allows(there + 1);
-        if !room {
+        if room {
+            self.opened_connections.fetch_add(1, Ordering::Relaxed);
+        } else {
             self.disconnected();
         }
         room
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections were opened since the start.
+    pub(crate) fn opened_connections(&self) -> u64 {
+        self.opened_connections.load(Ordering::Relaxed)
     }
 
     pub(crate) fn disconnected(&self) {

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod cores;
+mod drain;
 mod http;
 mod hub;
 mod inbox;
@@ -23,6 +24,7 @@ mod ws;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::Clock;
+pub use drain::Drain;
 pub use inbox::InboxParts;
 pub use server::{AppsHandle, Server, ServerConfig};
 

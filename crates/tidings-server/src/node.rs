@@ -1,12 +1,16 @@
 //! The one road for everything that is published, joined and left.
 
 use std::{
+    collections::HashMap,
     hash::Hash,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
+
+use tokio::sync::watch;
 
 use dashmap::DashMap;
 use tidings_protocol::{
@@ -19,8 +23,10 @@ use crate::{
     apps::{Apps, LiveApp},
     clock::Clock,
     cores::Cores,
+    drain::Phase,
     hub::{Seat, fanout::Fanout},
-    metrics::Metrics,
+    lock,
+    metrics::{Metrics, Traffic},
     wheel::Wheel,
     ws::{
         frame::Frame,
@@ -38,10 +44,24 @@ pub(crate) struct Node {
     pub(crate) wheel: Wheel,
     /// Only this machine reaches the server.
     pub(crate) is_local: bool,
+    /// When it was made, since 1970.
+    pub(crate) started_unix: Duration,
     sockets: DashMap<SocketId, Arc<Socket>>,
-    /// Every connection is being closed, those that still come too.
-    stopping: AtomicBool,
+    /// What was sent to sockets that are gone, by app.
+    sent_before: Mutex<HashMap<Arc<str>, Traffic>>,
+    phase: watch::Sender<Phase>,
+    /// The store could not be read when it was last looked at.
+    store_fails: AtomicBool,
     fanout: Arc<Fanout>,
+}
+
+/// Why a server is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unready {
+    #[error("leaving: the server has been told to stop")]
+    Leaving,
+    #[error("store: the apps of the data directory cannot be read")]
+    Store,
 }
 
 impl Node {
@@ -51,12 +71,15 @@ impl Node {
         Node {
             apps: Apps::new(apps, fanout.clone()),
             wheel: Wheel::new(clock.now()),
+            started_unix: clock.unix(),
             clock,
             timing: Arc::new(timing),
             is_local,
             metrics: Metrics::default(),
             sockets: DashMap::new(),
-            stopping: AtomicBool::new(false),
+            sent_before: Mutex::default(),
+            phase: watch::Sender::new(Phase::Serving),
+            store_fails: AtomicBool::new(false),
             fanout,
         }
     }
@@ -105,13 +128,42 @@ impl Node {
         if closed.is_empty() {
             return;
         }
-        self.close_where(&Close::AppDisabled, |socket| closed.iter().any(|id| **id == *socket.app_id()));
+        self.close_where(&Close::AppDisabled, |socket| closed.iter().any(|id| id == socket.app_id()));
     }
 
-    /// Tells every connection to come back to whoever listens then, those too that are being opened.
-    pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        self.close_where(&Close::Restart, |_| true);
+    /// How far it is on its way out.
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// The phase for one who waits for it, and is waited for by [`requests_done`](Self::requests_done).
+    pub(crate) fn follow_phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.send_replace(phase);
+    }
+
+    /// Returns when nobody [follows the phase](Self::follow_phase) any more.
+    pub(crate) async fn requests_done(&self) {
+        self.phase.closed().await;
+    }
+
+    pub(crate) fn set_store_fails(&self, fails: bool) {
+        self.store_fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// Why nobody is to be sent here; nothing if all is well.
+    pub(crate) fn unready(&self) -> Vec<Unready> {
+        let leaving = (self.phase() > Phase::Serving).then_some(Unready::Leaving);
+        let store = self.store_fails.load(Ordering::Relaxed).then_some(Unready::Store);
+        leaving.into_iter().chain(store).collect()
+    }
+
+    /// Every socket that is open; those that come later are closed at once if the server is [closing](Phase::Closing).
+    pub(crate) fn all_sockets(&self) -> Vec<Arc<Socket>> {
+        self.sockets.iter().map(|socket| socket.clone()).collect()
     }
 
     /// How many sockets are open.
@@ -125,7 +177,7 @@ impl Node {
             dashmap::Entry::Occupied(_) => false,
             dashmap::Entry::Vacant(free) => {
                 free.insert(socket.clone());
-                if self.stopping.load(Ordering::SeqCst) {
+                if self.phase() >= Phase::Closing {
                     socket.want_close(Close::Restart);
                 }
                 true
@@ -134,7 +186,24 @@ impl Node {
     }
 
     pub(crate) fn closed(&self, socket: &Socket) {
+        // Under the lock, so that what was sent to it is counted once by whoever adds it up.
+        let mut sent_before = lock(&self.sent_before);
         self.sockets.remove(&socket.id());
+        let (sent, _) = socket.outbox().sent();
+        sent_before.entry(socket.app_id().clone()).or_default().add(sent);
+    }
+
+    /// What was sent since the start, by app; and the bytes that wait to be sent.
+    pub(crate) fn sent(&self) -> (HashMap<Arc<str>, Traffic>, usize) {
+        let sent_before = lock(&self.sent_before);
+        let mut by_app = sent_before.clone();
+        let mut queued = 0;
+        for socket in self.all_sockets() {
+            let (sent, waiting) = socket.outbox().sent();
+            by_app.entry(socket.app_id().clone()).or_default().add(sent);
+            queued += waiting;
+        }
+        (by_app, queued)
     }
 
     /// Does what is due, once a second.

@@ -12,10 +12,20 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tidings_inbox::Inbox;
 use tidings_protocol::{App, connection::Timing};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{mpsc, watch},
+};
 
 use crate::{
-    Clock, InboxParts, cores::Cores, http, inbox, linger::Lingering, metrics::Metrics, node::Node, wheel,
+    Clock, Drain, InboxParts,
+    cores::Cores,
+    drain::{self, Phase},
+    http, inbox,
+    linger::Lingering,
+    metrics::{self, Metrics},
+    node::Node,
+    wheel,
 };
 
 /// Where and how the server listens.
@@ -34,6 +44,7 @@ pub struct ServerConfig {
 pub struct Server {
     /// One for each core, all of the same address: whichever core has time takes the next connection.
     listeners: Vec<TcpListener>,
+    for_operators: Option<TcpListener>,
     cores: Cores,
     node: Arc<Node>,
     inbox: Option<Arc<Inbox>>,
@@ -55,10 +66,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_MAX: usize = 16 * 1024;
 /// Without free file descriptors the listener rests this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// At shutdown, what is committed has this long to reach open pages.
+/// Before sockets are closed, what is committed has this long to reach open pages.
 const SETTLE: Duration = Duration::from_secs(1);
-/// At shutdown, sockets have this long to be told.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Listens, and starts the threads that serve.
@@ -86,7 +95,7 @@ impl Server {
         };
         let listeners = (0..cores.len()).map(on_core).collect::<io::Result<_>>()?;
         let node = Node::new(apps, clock, timing, &cores, config.host.is_loopback());
-        Ok(Server { listeners, cores, node: Arc::new(node), inbox: None })
+        Ok(Server { listeners, for_operators: None, cores, node: Arc::new(node), inbox: None })
     }
 
     /// Has an inbox as well; call it within a runtime.
@@ -94,6 +103,19 @@ impl Server {
     pub fn with_inbox(self, parts: InboxParts) -> Self {
         let inbox = inbox::start(&self.node, parts);
         Server { inbox: Some(inbox), ..self }
+    }
+
+    /// Listens at a second address too, for `/metrics` and the probes alone. Returns the address, with the port that was
+    /// taken.
+    ///
+    /// # Errors
+    /// If the address cannot be had.
+    pub fn bind_for_operators(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let _entered = self.cores.enter(0);
+        let listener = TcpListener::from_std(listen(address)?.into())?;
+        let address = listener.local_addr()?;
+        self.for_operators = Some(listener);
+        Ok(address)
     }
 
     /// The address, with the port that was taken.
@@ -111,31 +133,32 @@ impl Server {
         AppsHandle(self.node.clone())
     }
 
-    /// Serves until `shutdown` completes; then tells every client to come back, and returns when all have been told.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Server { listeners, cores, node, inbox } = self;
+    /// Serves until it is told how to leave; then tells every client to come back, and returns when all have been
+    /// told and what was under way is finished. A later order replaces what is left of an earlier one; without anybody
+    /// who could give orders it leaves at once.
+    pub async fn run(self, mut orders: mpsc::Receiver<Drain>) {
+        let Server { listeners, for_operators, cores, node, inbox } = self;
         let ticking = tokio::spawn(tick(node.clone()));
         let accepting: Vec<_> = (0..)
             .zip(listeners)
-            .map(|(core, listener)| cores.spawn(core, accept(listener, node.clone(), inbox.clone())))
+            .map(|(core, listener)| {
+                cores.spawn(core, accept(listener, node.clone(), Door::Public(inbox.clone())))
+            })
             .collect();
-        shutdown.await;
+        let for_operators =
+            for_operators.map(|listener| cores.spawn(0, accept(listener, node.clone(), Door::Operators)));
+        let drain = drain::wait(&node, &mut orders).await;
+        settle(inbox.as_deref()).await;
+        drain::close_sockets(&node, drain, &mut orders).await;
         for task in accepting {
             task.abort();
+            // The listener is gone when the task is.
+            let _ = task.await;
         }
-        if let Some(inbox) = &inbox
-            && tokio::time::timeout(SETTLE, inbox.settle()).await.is_err()
-        {
-            tracing::warn!("senders went on; pages may be told again of what came last");
-        }
-        node.stop();
-        let told = async {
-            while node.open_sockets() > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        if tokio::time::timeout(FAREWELL, told).await.is_err() {
-            tracing::warn!(sockets = node.open_sockets(), "sockets did not answer the close in time");
+        settle(inbox.as_deref()).await;
+        drain::farewell(&node).await;
+        if let Some(accepting) = for_operators {
+            accepting.abort();
         }
         ticking.abort();
     }
@@ -146,6 +169,17 @@ impl AppsHandle {
     /// closed with 4003; all others stay.
     pub fn replace(&self, apps: Vec<App>) {
         self.0.replace_apps(apps);
+    }
+
+    /// Says whether what the apps are read from can be read; a server whose store fails is not ready.
+    pub fn set_store_fails(&self, fails: bool) {
+        self.0.set_store_fails(fails);
+    }
+
+    /// All metrics, as Prometheus reads them.
+    #[must_use]
+    pub fn metrics_text(&self) -> String {
+        metrics::scrape::text(&self.0)
     }
 
     /// What the server counts.
@@ -174,11 +208,27 @@ async fn tick(node: Arc<Node>) {
     }
 }
 
-async fn accept(listener: TcpListener, node: Arc<Node>, inbox: Option<Arc<Inbox>>) {
+/// Waits until open pages have been told what is committed.
+async fn settle(inbox: Option<&Inbox>) {
+    if let Some(inbox) = inbox
+        && tokio::time::timeout(SETTLE, inbox.settle()).await.is_err()
+    {
+        tracing::warn!("senders went on; pages may be told again of what came last");
+    }
+}
+
+/// Whom a listener is for.
+#[derive(Clone, Debug)]
+enum Door {
+    Public(Option<Arc<Inbox>>),
+    Operators,
+}
+
+async fn accept(listener: TcpListener, node: Arc<Node>, door: Door) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve(stream, node.clone(), inbox.clone()));
+                tokio::spawn(serve(stream, node.clone(), door.clone()));
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -197,10 +247,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(stream: TcpStream, node: Arc<Node>, inbox: Option<Arc<Inbox>>) {
+async fn serve(stream: TcpStream, node: Arc<Node>, door: Door) {
     // A socket that refuses this is slower, not wrong.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| http::answer(node.clone(), inbox.clone(), request));
+    let mut phase = node.follow_phase();
+    let service = service_fn(move |request| {
+        let (node, door) = (node.clone(), door.clone());
+        async move {
+            match door {
+                Door::Public(inbox) => http::answer(node, inbox, request).await,
+                Door::Operators => Ok(http::answer_operator(&node, &request)),
+            }
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -208,7 +267,20 @@ async fn serve(stream: TcpStream, node: Arc<Node>, inbox: Option<Arc<Inbox>>) {
         .max_buf_size(HEAD_MAX)
         .serve_connection(TokioIo::new(Lingering::new(stream)), service)
         .with_upgrades();
-    if let Err(error) = connection.await {
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = ending(&mut phase) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
     }
+}
+
+async fn ending(phase: &mut watch::Receiver<Phase>) {
+    // Without a node to tell the phase there is nothing to wait for.
+    let _ = phase.wait_for(|phase| *phase == Phase::Ending).await;
 }

@@ -6,7 +6,10 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
-    sync::mpsc::{self, Receiver},
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver},
+    },
     thread,
     time::Duration,
 };
@@ -80,7 +83,8 @@ impl Drop for Folder {
 struct Running {
     child: Child,
     lines: Receiver<String>,
-    err: Option<thread::JoinHandle<String>>,
+    err: Arc<Mutex<String>>,
+    err_ended: Receiver<()>,
 }
 
 /// How it ended.
@@ -94,19 +98,23 @@ impl Running {
     fn start(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut err = child.stderr.take().expect("a pipe");
+        let err_lines = BufReader::new(child.stderr.take().expect("a pipe"));
         let (sender, lines) = mpsc::sync_channel(10_000);
         thread::spawn(move || {
             for line in out.lines().map_while(Result::ok) {
                 let _ = sender.send(line);
             }
         });
-        let err = thread::spawn(move || {
-            let mut text = String::new();
-            let _ = err.read_to_string(&mut text);
-            text
+        let err = Arc::new(Mutex::new(String::new()));
+        let (end, err_ended) = mpsc::sync_channel(0);
+        let text = err.clone();
+        thread::spawn(move || {
+            for line in err_lines.lines().map_while(Result::ok) {
+                *text.lock().expect("no panic") += &(line + "\n");
+            }
+            drop(end);
         });
-        Running { child, lines, err: Some(err) }
+        Running { child, lines, err, err_ended }
     }
 
     fn line(&self) -> String {
@@ -123,10 +131,17 @@ impl Running {
         assert!(Command::new("/bin/sh").args(["-c", &kill]).status().expect("a shell").success());
     }
 
+    /// Waits until it has said this on standard error.
+    fn said(&self, text: &str) {
+        soon(text, || self.err.lock().expect("no panic").contains(text).then_some(()));
+    }
+
     fn end(mut self) -> Ended {
         let status = soon("the program ends", || self.child.try_wait().expect("a child"));
         let out = self.lines.iter().map(|line| line + "\n").collect();
-        let err = self.err.take().expect("taken once").join().expect("a text");
+        // Nothing is sent there, but that the sender goes tells the end.
+        let _ = self.err_ended.recv_timeout(DEADLINE);
+        let err = self.err.lock().expect("no panic").clone();
         Ended { code: status.code().unwrap_or(-1), out, err }
     }
 }
@@ -355,7 +370,16 @@ fn apps_are_added_listed_shown_rotated_and_disabled() {
     let rotated = folder.run_json(&["apps", "rotate", "1", "--json"]);
     assert_eq!(rotated["key"], one["key"]);
     assert_ne!(rotated["secret"], one["secret"]);
+    assert_eq!(rotated["previous_secret"], one["secret"]);
     assert_eq!(folder.run_json(&["apps", "show", "1", "--json"]), rotated);
+    let shown = folder.run(&["apps", "show", "1"]).out;
+    let before = one["secret"].as_str().expect("a text");
+    assert!(
+        shown.contains(&format!("before  {before}  (good until `tidings apps rotate 1 --finish`)")),
+        "{shown}"
+    );
+    let finished = folder.run_json(&["apps", "rotate", "1", "--finish", "--json"]);
+    assert_eq!((&finished["secret"], &finished["previous_secret"]), (&rotated["secret"], &Value::Null));
     assert_eq!(folder.run(&["apps", "disable", "2"]).out, "app 2 is disabled\n");
     assert!(folder.run(&["apps", "list"]).out.ends_with("2  two  disabled\n"));
     assert_eq!(folder.run(&["apps", "enable", "2"]).out, "app 2 is enabled\n");
@@ -455,12 +479,115 @@ fn subscribing_ends_as_it_is_told() {
     server.running.signal("TERM");
     let closed = subscriber.end();
     assert_eq!(closed.code, 1);
-    assert!(closed.err.contains("closed the connection with 4200"), "{}", closed.err);
+    assert!(closed.err.contains("closed the connection with 4100"), "{}", closed.err);
     assert_eq!(server.running.end().code, 0);
 }
 
 #[test]
-fn a_second_signal_ends_the_server_at_once() {
+fn drain_has_the_server_leave_and_waits_for_its_end() {
+    let folder = Folder::new("drain");
+    let nobody = folder.run(&["drain"]);
+    assert_eq!(nobody.code, 3, "{}", nobody.err);
+    assert!(nobody.err.contains("no server runs with the data directory"), "{}", nobody.err);
+    let server = folder.serve(&[]);
+    let subscriber = Running::start(&mut folder.tidings(&["subscribe", "--url", &server.url, "demo"], &[]));
+    subscriber.json_line();
+    let drained = folder.run(&["drain", "--over", "60s"]);
+    assert_eq!(
+        (drained.code, &*drained.out),
+        (0, "the server is leaving\nit has ended\n"),
+        "{}",
+        drained.err
+    );
+    assert_eq!(server.running.end().code, 0);
+    assert!(subscriber.end().err.contains("closed the connection with 4100"));
+    let wrong = folder.run(&["drain", "--over", "soon"]);
+    assert_eq!(wrong.code, 2);
+    assert!(wrong.err.contains("must be a whole number of seconds"), "{}", wrong.err);
+    // What a server leaves that is killed does not keep the next from its orders.
+    let killed = folder.serve(&[]);
+    killed.running.signal("KILL");
+    killed.running.end();
+    assert_eq!(folder.run(&["drain"]).code, 3);
+    let next = folder.serve(&[]);
+    assert_eq!(folder.run(&["drain", "--over=0"]).code, 0);
+    assert_eq!(next.running.end().code, 0);
+}
+
+/// The status and body of a GET.
+fn get(address: &str, path: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).expect("connects");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head[9..12].to_owned(), body.to_owned())
+}
+
+#[test]
+fn metrics_have_a_listener_of_their_own() {
+    let folder = Folder::new("metrics");
+    let server = folder.serve(&[]);
+    let address = soon("the address of the metrics is told", || {
+        let err = server.running.err.lock().expect("no panic").clone();
+        let line = err.lines().find(|line| line.contains("metrics are served"))?.to_owned();
+        let line: Value = serde_json::from_str(&line).expect("JSON");
+        Some(line["address"].as_str().expect("a text").to_owned())
+    });
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    let (status, metrics) = get(&address, "/metrics");
+    assert_eq!(status, "200");
+    assert!(metrics.contains("\ntidings_build_info{version="), "{metrics}");
+    for name in
+        ["process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_max_fds"]
+    {
+        assert!(metrics.contains(&format!("\n{name} ")), "{metrics}");
+    }
+    assert_eq!(get(&address, "/readyz").0, "200");
+    assert_eq!(get(&address, "/").0, "404");
+    assert_eq!(
+        get(server.url.trim_start_matches("http://"), "/metrics").0,
+        "404",
+        "never on the public port"
+    );
+
+    // Who asks for a port gets it, or no server.
+    let port = address.rsplit(':').next().expect("a port");
+    let second =
+        folder.tidings(&["--port", "0", "--data-dir", "second"], &[("TIDINGS_METRICS_PORT", port)]).output();
+    let second = second.expect("the program ends");
+    assert_eq!(second.status.code(), Some(1));
+    let err = String::from_utf8_lossy(&second.stderr);
+    assert!(err.contains("cannot serve metrics on 127.0.0.1:"), "{err}");
+}
+
+#[test]
+fn what_init_writes_is_served() {
+    let folder = Folder::new("init");
+    let env = "REVERB_APP_ID=42\nREVERB_APP_KEY=the-key\nREVERB_APP_SECRET=\"0123 \\ abcdef0123456789\"\nREVERB_SERVER_PORT=8080\n";
+    folder.write(".env", env);
+    let made = folder.run(&["init", "--from", ".env"]);
+    assert_eq!(
+        (made.code, &*made.out),
+        (0, "wrote tidings.toml; start the server with: tidings serve --config tidings.toml\n")
+    );
+    assert_eq!(folder.run(&["check", "tidings.toml"]).out, "tidings.toml: ok, 1 app\n");
+    let server = folder.serve(&["--config", "tidings.toml"]);
+    let args = ["trigger", "--config", "tidings.toml", "--url", &server.url, "demo", "hello", "{}"];
+    assert_eq!(folder.run(&args).code, 0);
+    let again = folder.run(&["init", "--from", ".env"]);
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("cannot write tidings.toml: File exists"), "{}", again.err);
+    let none = folder.write("none.env", "APP_NAME=Shop\n");
+    let ended = folder.run(&["init", "--from", &none, "--to", "-"]);
+    assert_eq!((ended.code, &*ended.out), (2, ""));
+    assert!(ended.err.contains("it names no app"), "{}", ended.err);
+}
+
+#[test]
+fn a_third_signal_ends_the_server_at_once() {
     let folder = Folder::new("second-signal");
     let server = folder.serve(&[]);
     let address = server.url.trim_start_matches("http://");
@@ -508,6 +635,77 @@ fn a_running_server_notices_what_is_done_to_its_apps() {
     let which = folder.run(&["trigger", "--url", &server.url, "demo", "hello"]);
     assert_eq!(which.code, 2);
     assert!(which.err.contains(&format!("choose one with --app: {first}, 5")), "{}", which.err);
+}
+
+/// A file with an app of this secret, and more lines of it.
+fn config_of(secret: &str, lines: &str) -> String {
+    format!("[[apps]]\nid = \"7\"\nkey = \"seven\"\nsecret = \"{secret}\"\n{lines}\n")
+}
+
+#[test]
+fn a_changed_file_is_taken_under_load_and_no_socket_dropped() {
+    const CHANGES: usize = 5;
+    let (old, new) = ("0123456789abcdef", "fedcba9876543210");
+    let folder = Folder::new("reload-file");
+    let config = folder.write("t.toml", &config_of(old, ""));
+    let with_old = folder.write("old.toml", &config_of(old, ""));
+    let with_new = folder.write("new.toml", &config_of(new, ""));
+    let server = folder.serve(&["--config", &config]);
+    let subscriber = Running::start(
+        &mut folder.tidings(&["subscribe", "--config", &config, "--url", &server.url, "demo"], &[]),
+    );
+    subscriber.json_line();
+    let mut sent = 0;
+    let mut trigger = |with: &str, event: &str, data: &str| {
+        let args = ["trigger", "--config", with, "--url", &server.url, "demo", event, data];
+        let ended = folder.run(&args);
+        sent += i32::from(ended.code == 0);
+        ended
+    };
+    let is = |code: i32| move |ended: Ended| (ended.code == code).then_some(());
+
+    // Noticed without a signal.
+    folder.write("t.toml", &config_of(new, &format!("previous_secret = \"{old}\"")));
+    soon("the new secret is good", || is(0)(trigger(&with_new, "hello", "{}")));
+    assert_eq!(trigger(&with_old, "hello", "{}").code, 0, "the old one is still good");
+
+    // At once with a signal, again and again while events come.
+    for limit in 1..=CHANGES {
+        folder.write("t.toml", &config_of(new, &format!("[apps.limits]\nevent_bytes = {limit}")));
+        server.running.signal("HUP");
+        let too_big = format!("limit of {limit} bytes");
+        soon(&too_big, || {
+            // Until the limit is taken it goes through.
+            is(1)(trigger(&with_new, "e", &"x".repeat(limit + 1)))
+        });
+    }
+    assert_eq!(trigger(&with_old, "hello", "{}").code, 1, "the old one is good no more");
+
+    // A mistake changes nothing, and is told with its place.
+    folder.write("t.toml", &config_of(old, "[apps.limits]\nevent_bites = 9"));
+    server.running.signal("HUP");
+    server.running.said("nothing has changed");
+    server.running.said("t.toml:6:1: key `apps[0].limits.event_bites`");
+    server.running.said("unknown key; did you mean `event_bytes`?");
+    folder.write("t.toml", &format!("[server]\nactivity_timeout = 9\n{}", config_of(new, "enabled = true")));
+    server.running.signal("HUP");
+    server.running.said("server.activity_timeout");
+    soon("the file without a mistake is taken", || is(0)(trigger(&with_new, "last", "{}")));
+
+    loop {
+        let event = subscriber.json_line();
+        sent -= 1;
+        if event["event"] == "last" {
+            break;
+        }
+    }
+    assert_eq!(sent, 0, "each event came, and the socket stayed");
+    folder.write("t.toml", &config_of(new, "enabled = false"));
+    server.running.signal("HUP");
+    let closed = subscriber.end();
+    assert!(closed.err.contains("closed the connection with 4003"), "{}", closed.err);
+    server.running.signal("TERM");
+    assert_eq!(server.running.end().code, 0);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub struct StoredApp {
     pub id: String,
     /// Its key, one of a kind.
     pub key: String,
-    /// Its secret, in clear: signatures are made with it.
+    /// Its secret, and that which it replaces, in clear: signatures are made with it.
     pub secret: AppSecret,
     /// Everything else.
     pub settings: AppSettings,

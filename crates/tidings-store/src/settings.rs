@@ -88,7 +88,7 @@ pub static SWITCHES: [Setting<bool>; 6] = [
 ];
 
 /// Every limit; 0 is none.
-pub static LIMITS: [Setting<Limit>; 9] = [
+pub static LIMITS: [Setting<Limit>; 10] = [
     setting!(limits.connections, "Connections at a time"),
     setting!(limits.backend_events_per_second, "Events published over HTTP per second"),
     setting!(limits.client_events_per_second, "Client events per second and connection"),
@@ -98,6 +98,7 @@ pub static LIMITS: [Setting<Limit>; 9] = [
     setting!(limits.events_per_batch, "Events of one batch"),
     setting!(limits.presence_members, "Members of a presence channel"),
     setting!(limits.presence_member_bytes, "Bytes of a member's user_info"),
+    setting!(limits.channels_per_connection, "Channels of one connection at a time"),
 ];
 
 impl<T> Setting<T> {

@@ -52,9 +52,9 @@ export class Server {
     await this.#end('SIGKILL');
   }
 
-  /** Has it say farewell to its clients and end. */
-  async quit() {
-    await this.#end('SIGTERM');
+  /** Has it say farewell to its clients and end; gives its exit code. */
+  async quit(milliseconds) {
+    return this.#end('SIGTERM', milliseconds);
   }
 
   async stop() {
@@ -93,18 +93,19 @@ export class Server {
     this.port = await within('the server to listen', listening);
   }
 
-  async #end(signal) {
+  async #end(signal, milliseconds) {
     const child = this.#child;
     if (child.exitCode === null && child.signalCode === null) {
       const exit = once(child, 'exit');
       child.kill(signal);
-      await within(`the server to end on ${signal}`, exit);
+      await within(`the server to end on ${signal}`, exit, milliseconds);
     }
     running.delete(child);
+    return child.exitCode;
   }
 }
 
 // The tests say by flags and files what the server is to do; the caller's variables must not.
 export function environment() {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TIDINGS|PUSHER)_/.test(name)));
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^((TIDINGS|PUSHER|REVERB|SOKETI|SOCKUDO)_|PORT$)/.test(name)));
 }

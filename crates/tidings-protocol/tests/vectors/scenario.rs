@@ -76,6 +76,7 @@ pub(crate) fn limit_mut<'a>(limits: &'a mut Limits, name: &str) -> Option<&'a mu
         "events_per_batch" => &mut limits.events_per_batch,
         "presence_members" => &mut limits.presence_members,
         "presence_member_bytes" => &mut limits.presence_member_bytes,
+        "channels_per_connection" => &mut limits.channels_per_connection,
         _ => return None,
     })
 }

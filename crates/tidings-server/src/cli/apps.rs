@@ -30,8 +30,8 @@ pub(super) enum AppsVerb {
     List(ListArgs),
     /// Print the credentials and settings of an app, or what to paste to use it
     Show(ShowArgs),
-    /// Give an app a new secret
-    Rotate(OneArgs),
+    /// Give an app a new secret; the old one stays good until --finish
+    Rotate(RotateArgs),
     /// Let an app no longer be used
     Disable(OneArgs),
     /// Let an app be used again
@@ -74,6 +74,15 @@ pub(super) struct ShowArgs {
     /// Print what to paste there instead
     #[arg(long, value_enum, conflicts_with = "json")]
     env: Option<snippets::Place>,
+}
+
+#[derive(Args)]
+pub(super) struct RotateArgs {
+    #[command(flatten)]
+    one: OneArgs,
+    /// Let the old secret no longer be used
+    #[arg(long)]
+    finish: bool,
 }
 
 #[derive(Args)]
@@ -230,9 +239,12 @@ fn show(args: &ShowArgs, environment: &Environment) -> Result<(), CliError> {
     }
 }
 
-fn rotate(args: &OneArgs, environment: &Environment) -> Result<(), CliError> {
-    let app = update(args, environment, |app| app.secret = random_secret())?;
-    tell(&args.store, &app)
+fn rotate(args: &RotateArgs, environment: &Environment) -> Result<(), CliError> {
+    let app = update(&args.one, environment, |app| {
+        let secret = app.secret.clone();
+        app.secret = if args.finish { secret.alone() } else { random_secret().replacing(secret) };
+    })?;
+    tell(&args.one.store, &app)
 }
 
 fn set_enabled(args: &OneArgs, environment: &Environment, enabled: bool) -> Result<(), CliError> {
@@ -267,9 +279,14 @@ fn tell(args: &StoreArgs, app: &StoredApp) -> Result<(), CliError> {
     if args.json {
         let mut json = public_json(app);
         json.insert("secret".to_owned(), app.secret.reveal().into());
+        json.insert("previous_secret".to_owned(), app.secret.previous().map(AppSecret::reveal).into());
         return print_line(Value::Object(json));
     }
     let mut text = format!("id      {}\nkey     {}\nsecret  {}\n", app.id, app.key, app.secret.reveal());
+    if let Some(previous) = app.secret.previous() {
+        let until = format!("good until `tidings apps rotate {} --finish`", app.id);
+        text.extend(["before  ", previous.reveal(), "  (", &until, ")\n"]);
+    }
     for line in changed(&app.settings) {
         text += &line;
     }
@@ -277,7 +294,7 @@ fn tell(args: &StoreArgs, app: &StoredApp) -> Result<(), CliError> {
 }
 
 /// A line for each setting that is not as it is by default.
-fn changed(settings: &AppSettings) -> Vec<String> {
+pub(super) fn changed(settings: &AppSettings) -> Vec<String> {
     let default = AppSettings::default();
     let switches = SWITCHES
         .iter()

@@ -30,7 +30,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<Exit, CliError> {
         )?;
         return Ok(if ok { Exit::Done } else { Exit::Usage });
     }
-    let Loaded { config, warnings } = checked?;
+    let Loaded { config, warnings, .. } = checked?;
     for warning in &warnings {
         print_line(format_args!("warning: {warning}"))?;
     }

@@ -68,6 +68,12 @@ pub(super) enum CliError {
     /// A file or standard input cannot be read.
     #[error("cannot read {what}: {source}")]
     Input { what: String, source: io::Error },
+    /// A file of another server cannot be understood.
+    #[error("{}:\n  {}", .file.display(), .mistakes.join("\n  "))]
+    NotUnderstood { file: PathBuf, mistakes: Vec<String> },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}; name another file with --to", .path.display())]
+    Write { path: PathBuf, source: io::Error },
     /// Standard output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(io::Error),
@@ -77,6 +83,12 @@ pub(super) enum CliError {
     /// Nobody listens there, or the connection broke.
     #[error("cannot reach {target}: {reason}; is the server running?")]
     Unreachable { target: Target, reason: String },
+    /// The address for metrics cannot be had.
+    #[error("cannot serve metrics on {address}: {source}; choose another address as [metrics] host and port")]
+    BindMetrics { address: SocketAddr, source: io::Error },
+    /// No server has this data directory in use.
+    #[error("no server runs with the data directory {}; name another one with --data-dir or TIDINGS_DATA_DIR", .data_dir.display())]
+    NotRunning { data_dir: PathBuf },
     /// The server said no.
     #[error("the server refused with {status}: {message}")]
     Refused { status: u16, message: String },
@@ -96,6 +108,7 @@ impl CliError {
         match self {
             CliError::Config(_)
             | CliError::LogFilter(_)
+            | CliError::NotUnderstood { .. }
             | CliError::NoApp { .. }
             | CliError::WhichApp { .. }
             | CliError::UnknownApp { .. }
@@ -108,10 +121,12 @@ impl CliError {
             | CliError::Channel(_)
             | CliError::SocketId { .. }
             | CliError::NoMember { .. } => Exit::Usage,
-            CliError::Unreachable { .. } => Exit::Unreachable,
+            CliError::Unreachable { .. } | CliError::NotRunning { .. } => Exit::Unreachable,
             CliError::Store(_)
             | CliError::Bind { .. }
+            | CliError::BindMetrics { .. }
             | CliError::Input { .. }
+            | CliError::Write { .. }
             | CliError::Output(_)
             | CliError::Runtime(_)
             | CliError::Refused { .. }

@@ -4,9 +4,12 @@ mod apps;
 mod brands;
 mod check;
 mod completions;
+mod control;
+mod drain;
 mod error;
 mod explain_auth;
 mod inbox;
+mod init;
 mod known;
 mod log;
 mod notify;
@@ -16,6 +19,7 @@ mod snippets;
 mod subscribe;
 mod target;
 mod trigger;
+mod watch;
 
 use std::{
     io::{self, Write as _},
@@ -35,8 +39,8 @@ Exit codes:
   2  wrong use or wrong configuration
   3  no server could be reached
 
-Variables: TIDINGS_CONFIG, TIDINGS_HOST, TIDINGS_PORT, TIDINGS_DATA_DIR, TIDINGS_ACTIVITY_TIMEOUT, TIDINGS_LOG;
-PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET are the first app. Flags win over variables, these over the file.";
+Variables: TIDINGS_CONFIG, TIDINGS_HOST, TIDINGS_PORT, TIDINGS_DATA_DIR, TIDINGS_ACTIVITY_TIMEOUT, TIDINGS_DRAIN_DELAY,
+TIDINGS_DRAIN_WINDOW, TIDINGS_METRICS_HOST, TIDINGS_METRICS_PORT, TIDINGS_LOG; PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET are the first app. Flags win over variables, these over the file.";
 
 /// A self-hosted server for Pusher's clients and backends.
 #[derive(Parser)]
@@ -53,6 +57,10 @@ struct Cli {
 enum Verb {
     /// Run the server; what happens without a verb
     Serve(serve::ServeArgs),
+    /// Have the running server leave: its sockets are closed one after the other, then it ends
+    Drain(drain::DrainArgs),
+    /// Write a configuration from that of another server
+    Init(init::InitArgs),
     /// Look for mistakes in a configuration file
     Check(check::CheckArgs),
     /// Add, show and change the apps of the data directory
@@ -114,7 +122,7 @@ impl ConfigArgs {
 
     /// The configuration as the server would read it; what is doubtful is told on standard error.
     fn load(&self, environment: &Environment) -> Result<Config, ConfigErrors> {
-        let Loaded { config, warnings } = Config::load(&self.flags(), environment)?;
+        let Loaded { config, warnings, .. } = Config::load(&self.flags(), environment)?;
         for warning in warnings {
             eprintln!("warning: {warning}");
         }
@@ -129,6 +137,8 @@ pub fn main() -> ExitCode {
     let environment = Environment::of_process();
     let done = match verb.unwrap_or(Verb::Serve(serve)) {
         Verb::Serve(args) => serve::run(&args, &environment),
+        Verb::Drain(args) => drain::run(&args, &environment),
+        Verb::Init(args) => init::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Apps(verb) => apps::run(verb, &environment),
         Verb::Brands(verb) => brands::run(verb, &environment),

@@ -4,33 +4,30 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{Arc, mpsc},
-    thread,
-    time::Duration,
 };
 
 use clap::Args;
-use tidings_inbox::Brands;
 use tidings_protocol::App;
-use tidings_store::{BrandsAndKeys, SharedStore, Store, StoredApp};
+use tidings_store::{SharedStore, Store};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc as orders,
 };
 
 use super::{
     ConfigArgs, Exit, apps, brands,
+    control::Control,
     error::CliError,
     known, log, print,
     screen::{Screen, Start},
     target::Target,
+    watch::{InUse, Sources, Watch, served},
 };
 use crate::{
-    AppsHandle, Clock, InboxParts, Server, ServerConfig,
-    config::{Config, Environment, Flags, Loaded, parse_host},
+    Clock, Drain, InboxParts, Server, ServerConfig,
+    config::{Config, Environment, Flags, Loaded, MetricsAddress, parse_host},
 };
-
-/// How often the store is asked whether the command line has changed something.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -55,7 +52,10 @@ impl ServeArgs {
 
 pub(super) fn run(args: &ServeArgs, environment: &Environment) -> Result<Exit, CliError> {
     log::start(environment)?;
-    let Loaded { config, warnings } = Config::load(&args.flags(), environment)?;
+    let Loaded { config, warnings, notes } = Config::load(&args.flags(), environment)?;
+    for note in notes {
+        tracing::info!(variable = %note.place, "{}", note.kind);
+    }
     for warning in warnings {
         tracing::warn!(place = %warning.place, "{}", warning.kind);
     }
@@ -64,16 +64,18 @@ pub(super) fn run(args: &ServeArgs, environment: &Environment) -> Result<Exit, C
         tracing::warn!(%error, "the limit of open files cannot be raised; each connection is one");
     }
     let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
-    runtime.block_on(serve(config, store, &args.config))?;
+    let sources = Sources { flags: args.flags(), environment: environment.clone() };
+    runtime.block_on(serve(config, store, sources, &args.config))?;
     Ok(Exit::Done)
 }
 
-async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), CliError> {
+async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArgs) -> Result<(), CliError> {
     let signals = Signals::listen().map_err(CliError::Runtime)?;
     // Before the apps are read, so that no change falls between.
     let seen = store.data_version()?;
     let mut apps = served(&config.apps, &store.apps()?);
-    let server = bind(config.server, apps.clone())?;
+    let mut server = bind(config.server, apps.clone())?;
+    serve_metrics(&mut server, config.metrics)?;
     let mut start = Start::Again;
     let mut has_demo_brand = false;
     // Only now, so that the one time its secret is shown is not lost to a port that is in use.
@@ -108,9 +110,27 @@ async fn serve(config: Config, store: Store, flags: &ConfigArgs) -> Result<(), C
     };
     print(&screen.text())?;
     tracing::info!(address = %bound, apps = apps.len(), "listening");
-    let watch = Watch::start(store, seen, in_use);
-    server.run(signals.wait()).await;
+    let (orders, given) = orders::channel(1);
+    let control = match Control::listen(&config.data_dir).await {
+        Ok(control) => Some(tokio::spawn(control.pass_on(config.drain, orders.clone()))),
+        Err(error) => {
+            tracing::warn!(%error, "`tidings drain` will not reach this server");
+            None
+        }
+    };
+    let watch = Watch::start(sources, store, seen, in_use);
+    let reloading = tokio::spawn(reload_on(signals.hangup, watch.reloader()));
+    tokio::spawn(signals.end.pass_on(config.drain, orders));
+    server.run(given).await;
+    reloading.abort();
+    // With it the last who could wake the watch is gone.
+    let _ = reloading.await;
     watch.stop();
+    if let Some(control) = control {
+        control.abort();
+        // Its file is removed with it.
+        let _ = control.await;
+    }
     Ok(())
 }
 
@@ -119,104 +139,60 @@ fn bind(config: ServerConfig, apps: Vec<App>) -> Result<Server, CliError> {
     Server::bind(config, apps, Clock::system()).map_err(|source| CliError::Bind { address, source })
 }
 
-/// The apps to serve.
-fn served(configured: &[App], stored: &[StoredApp]) -> Vec<App> {
-    for app in stored.iter().filter(|app| known::is_hidden(configured, app)) {
-        tracing::warn!(
-            app_id = app.id,
-            "the configuration has an app of this id or key; that of the store is not used"
-        );
-    }
-    known::merge(configured, stored)
-}
-
-/// What is replaced when the command line changes the store.
-struct InUse {
-    apps: AppsHandle,
-    brands: Arc<Brands>,
-    config: Config,
-    /// What the store had when it was last looked at.
-    stored: Option<(Vec<StoredApp>, BrandsAndKeys)>,
-}
-
-impl InUse {
-    /// Takes what the store has, unless it is what it had: notifications change the store all the time.
-    fn refresh(&mut self, store: &Store) -> Result<(), CliError> {
-        let reading = self.brands.begin_reading();
-        let stored = (store.apps()?, store.brands_and_keys()?);
-        if self.stored.as_ref() != Some(&stored) {
-            let apps = served(&self.config.apps, &stored.0);
-            let brands = known::merge_brands(&self.config.brands, stored.1.0.clone());
-            for brand in brands.iter().filter(|brand| apps.iter().all(|app| app.id != brand.app_id)) {
-                tracing::warn!(brand = brand.name, app_id = brand.app_id, "the brand's app is not there");
-            }
-            self.apps.replace(apps);
-            self.brands.take(reading, stored.1.clone());
-            self.stored = Some(stored);
+/// Has metrics served where they were chosen to be, or where it can be if nobody has chosen.
+fn serve_metrics(server: &mut Server, at: MetricsAddress) -> Result<(), CliError> {
+    let (MetricsAddress::Default(address) | MetricsAddress::Chosen(address)) = at;
+    match (server.bind_for_operators(address), at) {
+        (Ok(bound), _) => tracing::info!(address = %bound, "metrics are served at /metrics"),
+        (Err(error), MetricsAddress::Default(_)) => {
+            tracing::warn!(%address, %error, "metrics are not served; choose a port as [metrics] port");
         }
-        Ok(())
-    }
-}
-
-/// A thread that passes on to the server what the command line changes in the store.
-struct Watch {
-    stop: mpsc::SyncSender<()>,
-    thread: thread::JoinHandle<()>,
-}
-
-impl Watch {
-    fn start(store: Store, mut seen: u32, mut in_use: InUse) -> Self {
-        let (stop, stopped) = mpsc::sync_channel(0);
-        let thread = thread::spawn(move || {
-            while stopped.recv_timeout(WATCH_INTERVAL) == Err(mpsc::RecvTimeoutError::Timeout) {
-                if let Err(error) = pass_on(&store, &mut in_use, &mut seen) {
-                    tracing::error!(%error, "the apps and brands of the store cannot be read; those of before are used");
-                }
-            }
-        });
-        Watch { stop, thread }
-    }
-
-    /// Ends the thread, and with it the store's connection.
-    fn stop(self) {
-        drop(self.stop);
-        // A thread that panicked has said so.
-        let _ = self.thread.join();
-    }
-}
-
-/// Replaces the server's apps and brands if the store has changed since it was last seen.
-fn pass_on(store: &Store, in_use: &mut InUse, seen: &mut u32) -> Result<(), CliError> {
-    let version = store.data_version()?;
-    if *seen != version {
-        *seen = version;
-        in_use.refresh(store)?;
+        (Err(source), MetricsAddress::Chosen(_)) => return Err(CliError::BindMetrics { address, source }),
     }
     Ok(())
 }
 
-/// Ctrl-C and what process managers send.
+/// What people and process managers send.
 struct Signals {
+    hangup: Signal,
+    end: EndSignals,
+}
+
+struct EndSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
     fn listen() -> std::io::Result<Self> {
-        Ok(Signals {
+        let end = EndSignals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
-        })
+        };
+        Ok(Signals { hangup: signal(SignalKind::hangup())?, end })
     }
+}
 
-    /// Returns at the first; the second ends the process.
-    async fn wait(mut self) {
+/// Has the configuration read again at each signal.
+async fn reload_on(mut hangup: Signal, reload: mpsc::SyncSender<()>) {
+    while hangup.recv().await.is_some() {
+        // One that waits already will see what this one would.
+        let _ = reload.try_send(());
+    }
+}
+
+impl EndSignals {
+    /// The first has the server leave as configured, the second hastens it, the third ends the process.
+    async fn pass_on(mut self, configured: Drain, orders: orders::Sender<Drain>) {
         self.next().await;
-        tracing::info!("shutting down; a second signal ends at once");
-        tokio::spawn(async move {
-            self.next().await;
-            std::process::exit(130);
-        });
+        tracing::info!("leaving; a second signal hastens it");
+        // A server that takes no orders any more is about to end.
+        let _ = orders.send(configured).await;
+        self.next().await;
+        tracing::info!("leaving at once; a third signal ends the process");
+        let _ = orders.send(Drain::AT_ONCE).await;
+        self.next().await;
+        std::process::exit(130);
     }
 
     async fn next(&mut self) {

@@ -1,12 +1,14 @@
 //! Variables of the environment.
 
-use std::{collections::BTreeMap, env, path::PathBuf};
-
-use tidings_protocol::App;
-use tidings_store::AppSettings;
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Layer, MistakeKind, Place, WarningKind,
+    aliases::{self, AliasedApp},
     finding::{Report, nearest},
     rules,
 };
@@ -16,13 +18,24 @@ const HOST: &str = "TIDINGS_HOST";
 const PORT: &str = "TIDINGS_PORT";
 const DATA_DIR: &str = "TIDINGS_DATA_DIR";
 const ACTIVITY_TIMEOUT: &str = "TIDINGS_ACTIVITY_TIMEOUT";
+const METRICS_HOST: &str = "TIDINGS_METRICS_HOST";
+const METRICS_PORT: &str = "TIDINGS_METRICS_PORT";
+const DRAIN_DELAY: &str = "TIDINGS_DRAIN_DELAY";
+const DRAIN_WINDOW: &str = "TIDINGS_DRAIN_WINDOW";
 /// Which lines are logged; the log reads it.
 pub(crate) const LOG: &str = "TIDINGS_LOG";
-const OURS: [&str; 6] = [CONFIG, HOST, PORT, DATA_DIR, ACTIVITY_TIMEOUT, LOG];
-
-pub(super) const APP_ID: &str = "PUSHER_APP_ID";
-pub(super) const APP_KEY: &str = "PUSHER_APP_KEY";
-const APP_SECRET: &str = "PUSHER_APP_SECRET";
+const OURS: [&str; 10] = [
+    CONFIG,
+    HOST,
+    PORT,
+    DATA_DIR,
+    ACTIVITY_TIMEOUT,
+    DRAIN_DELAY,
+    DRAIN_WINDOW,
+    METRICS_HOST,
+    METRICS_PORT,
+    LOG,
+];
 
 /// The variables, as data.
 #[derive(Clone, Debug, Default)]
@@ -31,9 +44,8 @@ pub struct Environment(BTreeMap<String, String>);
 /// What they say.
 #[derive(Default)]
 pub(super) struct Variables {
-    pub(super) config: Option<PathBuf>,
     pub(super) server: Layer,
-    pub(super) app: Option<App>,
+    pub(super) app: Option<AliasedApp>,
 }
 
 impl Environment {
@@ -50,6 +62,16 @@ impl Environment {
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
+
+    /// The names of all that are set.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// The file that they name.
+    pub(crate) fn config_file(&self) -> Option<&Path> {
+        self.value(CONFIG).map(Path::new)
+    }
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
@@ -60,19 +82,23 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
 
 pub(super) fn read(environment: &Environment, report: &mut Report) -> Variables {
     warn_of_unknown(environment, report);
+    let mut aliases = aliases::read(environment, report);
+    let app = aliases.app(report);
     let mut reader = Reader { environment, report };
     Variables {
-        config: environment.value(CONFIG).map(PathBuf::from),
         server: Layer {
-            host: reader.value(HOST, rules::parse_host),
-            port: reader.port(),
-            activity_timeout: reader.value(ACTIVITY_TIMEOUT, |text| {
-                let seconds = text.parse().map_err(|_| MistakeKind::value(rules::ACTIVITY_TIMEOUT, text))?;
-                rules::activity_timeout(seconds)
-            }),
+            host: reader.value(HOST, rules::parse_host).or(aliases.host.value()),
+            port: reader.port().or(aliases.port.value()),
+            activity_timeout: reader
+                .value(ACTIVITY_TIMEOUT, rules::parse_activity_timeout)
+                .or(aliases.activity_timeout.value()),
+            drain_delay: reader.value(DRAIN_DELAY, rules::parse_drain),
+            drain_window: reader.value(DRAIN_WINDOW, rules::parse_drain).or(aliases.drain_window.value()),
             data_dir: environment.value(DATA_DIR).map(PathBuf::from),
+            metrics_host: reader.value(METRICS_HOST, rules::parse_host),
+            metrics_port: reader.value(METRICS_PORT, rules::parse_port).or(aliases.metrics_port.value()),
         },
-        app: reader.app(),
+        app,
     }
 }
 
@@ -101,30 +127,5 @@ impl Reader<'_> {
             return None;
         }
         self.value(PORT, rules::parse_port)
-    }
-
-    fn app(&mut self) -> Option<App> {
-        let (missing, set): (Vec<_>, Vec<_>) = [APP_ID, APP_KEY, APP_SECRET]
-            .into_iter()
-            .partition(|name| self.environment.value(name).is_none());
-        if !missing.is_empty() {
-            if let Some(first) = set.first() {
-                self.report
-                    .mistake(Place::Variable((*first).to_owned()), MistakeKind::VariablesMissing(missing));
-            }
-            return None;
-        }
-        let id = self.value(APP_ID, rules::parse_id);
-        let key = self.value(APP_KEY, rules::parse_key);
-        let secret = self.value(APP_SECRET, rules::parse_secret)?;
-        self.warn(APP_ID, id.as_deref().and_then(WarningKind::of_id));
-        self.warn(APP_SECRET, WarningKind::of_secret(&secret));
-        Some(AppSettings::default().to_app(id?, key?, secret))
-    }
-
-    fn warn(&mut self, name: &str, kind: Option<WarningKind>) {
-        if let Some(kind) = kind {
-            self.report.warning(Place::Variable(name.to_owned()), kind);
-        }
     }
 }

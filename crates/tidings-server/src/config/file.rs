@@ -83,8 +83,13 @@ impl<'s> Reader<'s, '_> {
         }
         let mut root =
             Section { path: String::new(), span: root.span(), table: root.into_inner(), known: Vec::new() };
-        let server =
+        let mut server =
             self.section(&mut root, "server").map(|section| self.server(section)).unwrap_or_default();
+        if let Some(mut section) = self.section(&mut root, "metrics") {
+            server.metrics_host = self.value(&mut section, "host", host);
+            server.metrics_port = self.value(&mut section, "port", port);
+            self.finish(&section);
+        }
         let apps = root.take("apps").map(|item| self.apps(item)).unwrap_or_default();
         let brands = root.take("brands").map(|item| self.brands(item)).unwrap_or_default();
         self.finish(&root);
@@ -96,7 +101,11 @@ impl<'s> Reader<'s, '_> {
             host: self.value(&mut section, "host", host),
             port: self.value(&mut section, "port", port),
             activity_timeout: self.value(&mut section, "activity_timeout", activity_timeout),
+            drain_delay: self.value(&mut section, "drain_delay", drain),
+            drain_window: self.value(&mut section, "drain_window", drain),
             data_dir: self.value(&mut section, "data_dir", |value| text(value, "a path").map(PathBuf::from)),
+            metrics_host: None,
+            metrics_port: None,
         };
         self.finish(&section);
         layer
@@ -119,13 +128,20 @@ impl<'s> Reader<'s, '_> {
             |value| rules::parse_secret(text(value, "a text")?),
             WarningKind::of_secret,
         );
+        let previous =
+            self.value(&mut section, "previous_secret", |value| rules::parse_secret(text(value, "a text")?));
         let settings = self.settings(&mut section);
         self.finish(&section);
         let (id, id_span) = id?;
         let (key, key_span) = key?;
         self.claim(ids, &section.path, "id", (&id, id_span));
         self.claim(keys, &section.path, "key", (&key, key_span));
-        Some(settings.to_app(id, key, secret?.0))
+        let (secret, _) = secret?;
+        let secret = match previous {
+            Some(previous) => secret.replacing(previous),
+            None => secret,
+        };
+        Some(settings.to_app(id, key, secret))
     }
 
     fn brands(&mut self, item: Item<'s>) -> Vec<BrandConfig> {
@@ -318,6 +334,10 @@ fn port(value: &DeValue<'_>) -> Result<u16, MistakeKind> {
 
 fn activity_timeout(value: &DeValue<'_>) -> Result<Duration, MistakeKind> {
     rules::activity_timeout(number(value, rules::ACTIVITY_TIMEOUT)?)
+}
+
+fn drain(value: &DeValue<'_>) -> Result<Duration, MistakeKind> {
+    rules::drain(number(value, rules::DRAIN)?)
 }
 
 fn brand_id(value: &DeValue<'_>) -> Result<BrandId, MistakeKind> {

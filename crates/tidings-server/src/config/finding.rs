@@ -22,6 +22,8 @@ pub struct Finding<K> {
 pub type Mistake = Finding<MistakeKind>;
 /// What may not be meant so.
 pub type Warning = Finding<WarningKind>;
+/// What was made of something.
+pub type Note = Finding<NoteKind>;
 
 /// Where something was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,9 +94,26 @@ pub enum MistakeKind {
     /// The variables of the first app are not all there.
     #[error("an app needs its id, key and secret; {} not set", join_and(.0))]
     VariablesMissing(Vec<&'static str>),
+    /// Two variables say different things.
+    #[error("{other} says otherwise; let one of the two say it")]
+    Contradicts {
+        /// The other.
+        other: &'static str,
+    },
     /// The variables and the file say different things of one app.
     #[error("the file has an app of this id with another key or secret")]
     OtherCredentials,
+}
+
+/// What was made of a variable that other servers know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoteKind {
+    /// It says something.
+    #[error("taken as {0}")]
+    Taken(&'static str),
+    /// It says nothing here, and why.
+    #[error("not taken: {0}")]
+    Nothing(&'static str),
 }
 
 /// What may not be meant so.
@@ -115,6 +134,13 @@ pub enum WarningKind {
     /// A secret that could be guessed.
     #[error("a secret of less than {SECRET_MIN} characters can be guessed")]
     ShortSecret,
+}
+
+impl NoteKind {
+    /// Whether the variable says something.
+    pub(crate) fn is_taken(&self) -> bool {
+        matches!(self, NoteKind::Taken(_))
+    }
 }
 
 impl MistakeKind {
@@ -203,9 +229,18 @@ impl Place {
 pub(super) struct Report {
     mistakes: Vec<Mistake>,
     warnings: Vec<Warning>,
+    notes: Vec<Note>,
 }
 
 impl Report {
+    pub(super) fn note(&mut self, place: Place, kind: NoteKind) {
+        self.notes.push(Finding { place, kind });
+    }
+
+    pub(super) fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
     pub(super) fn mistake(&mut self, place: Place, kind: MistakeKind) {
         self.mistakes.push(Finding { place, kind });
     }

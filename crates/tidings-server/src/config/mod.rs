@@ -1,5 +1,6 @@
 //! How the server is told what to do: flags win over variables, these over one file, the file over defaults.
 
+mod aliases;
 mod environment;
 mod file;
 mod finding;
@@ -9,7 +10,7 @@ mod rules;
 mod tests;
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,18 +18,24 @@ use std::{
 use tidings_protocol::App;
 use tidings_store::Brand;
 
-use crate::ServerConfig;
+use crate::{Drain, ServerConfig};
 
+pub(crate) use aliases::{AliasedApp, parse_boolean, parse_limit};
 pub use environment::Environment;
 pub(crate) use environment::LOG;
 pub(crate) use finding::nearest;
-pub use finding::{ConfigErrors, Finding, Mistake, MistakeKind, Place, Snippet, Warning, WarningKind};
+pub use finding::{
+    ConfigErrors, Finding, Mistake, MistakeKind, Note, NoteKind, Place, Snippet, Warning, WarningKind,
+};
 pub use rules::{
-    parse_brand_id, parse_brand_name, parse_host, parse_id, parse_key, parse_secret, parse_sid_url,
+    parse_brand_id, parse_brand_name, parse_drain, parse_host, parse_id, parse_key, parse_port, parse_secret,
+    parse_sid_url,
 };
 
 /// Where `tidings serve` listens if it is not told.
 pub const DEFAULT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 6001);
+/// The port of `/metrics` if it is not told, on the same machine only.
+const DEFAULT_METRICS_PORT: u16 = 9601;
 /// Where the store is if it is not told.
 pub const DEFAULT_DATA_DIR: &str = "./tidings-data";
 
@@ -37,6 +44,10 @@ pub const DEFAULT_DATA_DIR: &str = "./tidings-data";
 pub struct Config {
     /// How it serves.
     pub server: ServerConfig,
+    /// How it leaves.
+    pub drain: Drain,
+    /// Where its metrics are.
+    pub metrics: MetricsAddress,
     /// Where its store is.
     pub data_dir: PathBuf,
     /// The apps of the file and of the variables; those of the store come on top.
@@ -60,6 +71,15 @@ impl std::fmt::Debug for BrandConfig {
     }
 }
 
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAddress {
+    /// Nobody has said where: a second server on this machine goes without.
+    Default(SocketAddr),
+    /// There and nowhere else.
+    Chosen(SocketAddr),
+}
+
 /// What flags of the command line say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flags {
@@ -78,8 +98,16 @@ pub struct Layer {
     pub port: Option<u16>,
     /// After so long a silence a connection is pinged.
     pub activity_timeout: Option<Duration>,
+    /// When the server is to leave, it takes new connections for so long.
+    pub drain_delay: Option<Duration>,
+    /// Then it closes its sockets over this time.
+    pub drain_window: Option<Duration>,
     /// Where the store is.
     pub data_dir: Option<PathBuf>,
+    /// The address at which metrics are served.
+    pub metrics_host: Option<IpAddr>,
+    /// The port at which metrics are served; 0 is any that is free.
+    pub metrics_port: Option<u16>,
 }
 
 /// A configuration without mistakes.
@@ -89,6 +117,27 @@ pub struct Loaded {
     pub config: Config,
     /// What may not be meant so.
     pub warnings: Vec<Warning>,
+    /// What was made of the variables that other servers know.
+    pub notes: Vec<Note>,
+}
+
+/// What variables say by themselves.
+pub(crate) struct Described {
+    pub(crate) server: Layer,
+    pub(crate) app: Option<AliasedApp>,
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// Reads the variables alone.
+///
+/// # Errors
+/// [`ConfigErrors`] has every mistake in them.
+pub(crate) fn describe(environment: &Environment) -> Result<Described, ConfigErrors> {
+    let mut report = finding::Report::default();
+    let environment::Variables { server, app } = environment::read(environment, &mut report);
+    let notes = report.take_notes();
+    Ok(Described { server, app, warnings: report.finish()?, notes })
 }
 
 impl Config {
@@ -99,15 +148,35 @@ impl Config {
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigErrors> {
         let mut report = finding::Report::default();
         let variables = environment::read(environment, &mut report);
-        let file = match flags.config.as_deref().or(variables.config.as_deref()) {
+        let file = match flags.config.as_deref().or_else(|| environment.config_file()) {
             Some(path) => file::read(path, &mut report),
             None => file::FileConfig::default(),
         };
         let apps = with_first(variables.app, file.apps, &mut report);
         let brands = file.brands;
+        let notes = report.take_notes();
         let warnings = report.finish()?;
         let server = flags.server.clone().or(variables.server).or(file.server);
-        Ok(Loaded { config: server.with_defaults(apps, brands), warnings })
+        Ok(Loaded { config: server.with_defaults(apps, brands), warnings, notes })
+    }
+
+    /// The keys that have another value than in `running`, and which a running server cannot change.
+    pub(crate) fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
+        let Config { server, drain, metrics, data_dir, apps: _, brands } = self;
+        let ServerConfig { host, port, activity_timeout } = server;
+        [
+            ("server.host", *host != running.server.host),
+            ("server.port", *port != running.server.port),
+            ("server.activity_timeout", *activity_timeout != running.server.activity_timeout),
+            ("server.drain_delay", drain.delay != running.drain.delay),
+            ("server.drain_window", drain.window != running.drain.window),
+            ("metrics", *metrics != running.metrics),
+            ("brands", *brands != running.brands),
+            ("server.data_dir", *data_dir != running.data_dir),
+        ]
+        .into_iter()
+        .filter_map(|(key, changed)| changed.then_some(key))
+        .collect()
     }
 
     /// Reads a file alone.
@@ -127,17 +196,38 @@ impl Layer {
             host: self.host.or(below.host),
             port: self.port.or(below.port),
             activity_timeout: self.activity_timeout.or(below.activity_timeout),
+            drain_delay: self.drain_delay.or(below.drain_delay),
+            drain_window: self.drain_window.or(below.drain_window),
             data_dir: self.data_dir.or(below.data_dir),
+            metrics_host: self.metrics_host.or(below.metrics_host),
+            metrics_port: self.metrics_port.or(below.metrics_port),
         }
     }
 
     fn with_defaults(self, apps: Vec<App>, brands: Vec<BrandConfig>) -> Config {
-        let (host, port) = DEFAULT_ADDRESS;
+        let (loopback, default_port) = DEFAULT_ADDRESS;
+        let port = self.port.unwrap_or(default_port);
+        // Who wants any port for the one wants any for the other.
+        let metrics_port = if port == 0 { 0 } else { DEFAULT_METRICS_PORT };
+        let metrics = SocketAddr::new(
+            self.metrics_host.unwrap_or(loopback.into()),
+            self.metrics_port.unwrap_or(metrics_port),
+        );
+        let is_default = self.metrics_host.is_none() && self.metrics_port.is_none();
         Config {
+            metrics: if is_default {
+                MetricsAddress::Default(metrics)
+            } else {
+                MetricsAddress::Chosen(metrics)
+            },
             server: ServerConfig {
-                host: self.host.unwrap_or(host.into()),
-                port: self.port.unwrap_or(port),
+                host: self.host.unwrap_or(loopback.into()),
+                port,
                 activity_timeout: self.activity_timeout.unwrap_or(rules::DEFAULT_ACTIVITY_TIMEOUT),
+            },
+            drain: Drain {
+                delay: self.drain_delay.unwrap_or(rules::DEFAULT_DRAIN.delay),
+                window: self.drain_window.unwrap_or(rules::DEFAULT_DRAIN.window),
             },
             data_dir: self.data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
             apps,
@@ -146,20 +236,26 @@ impl Layer {
     }
 }
 
+/// Whether two have the same credentials; the file may also know a secret that is being replaced.
+fn is_same(of_file: &App, of_variables: &App) -> bool {
+    of_file.key == of_variables.key && of_file.secret.clone().alone() == of_variables.secret
+}
+
 /// The app of the variables before those of the file, which may say more about that same app.
-fn with_first(first: Option<App>, mut apps: Vec<App>, report: &mut finding::Report) -> Vec<App> {
-    let Some(first) = first else { return apps };
+fn with_first(first: Option<AliasedApp>, mut apps: Vec<App>, report: &mut finding::Report) -> Vec<App> {
+    let Some(aliased) = first else { return apps };
+    let (first, AliasedApp { id_name, key_name, .. }) = (aliased.to_app(), aliased);
     match apps.iter().position(|app| app.id == first.id) {
-        Some(at) if apps[at].key == first.key && apps[at].secret == first.secret => {
+        Some(at) if is_same(&apps[at], &first) => {
             apps[..=at].rotate_right(1);
         }
         Some(_) => {
-            report.mistake(Place::Variable(environment::APP_ID.to_owned()), MistakeKind::OtherCredentials);
+            report.mistake(Place::Variable(id_name.to_owned()), MistakeKind::OtherCredentials);
         }
         None => {
             if apps.iter().any(|app| app.key == first.key) {
                 report.mistake(
-                    Place::Variable(environment::APP_KEY.to_owned()),
+                    Place::Variable(key_name.to_owned()),
                     MistakeKind::Taken { by: "an app of the file".to_owned() },
                 );
             }

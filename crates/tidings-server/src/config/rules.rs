@@ -10,12 +10,17 @@ use tidings_protocol::app::AppSecret;
 use tidings_store::{BrandId, is_brand_name};
 
 use super::{MistakeKind, WarningKind};
+use crate::Drain;
 
 pub(super) const HOST: &str = "an IP address or localhost";
 pub(super) const PORT: &str = "a whole number from 0 to 65535";
 pub(super) const ACTIVITY_TIMEOUT: &str = "a whole number of seconds from 1 to 3600";
 pub(super) const DEFAULT_ACTIVITY_TIMEOUT: Duration = Duration::from_mins(2);
 const ACTIVITY_TIMEOUT_S: RangeInclusive<u64> = 1..=3600;
+pub(super) const DRAIN: &str = "a whole number of seconds from 0 to 3600";
+/// Less than the ten seconds after which Docker ends who has not ended.
+pub(super) const DEFAULT_DRAIN: Drain = Drain { delay: Duration::ZERO, window: Duration::from_secs(5) };
+const DRAIN_S: RangeInclusive<u64> = 0..=3600;
 const ID: &str = "1 to 64 of the characters A-Z a-z 0-9 _ -";
 const KEY: &str = "1 to 128 of the characters A-Z a-z 0-9 _ -";
 const SECRET: &str = "at least 1 character";
@@ -37,7 +42,11 @@ pub fn parse_host(text: &str) -> Result<IpAddr, MistakeKind> {
     text.parse().map_err(|_| MistakeKind::value(HOST, text))
 }
 
-pub(super) fn parse_port(text: &str) -> Result<u16, MistakeKind> {
+/// Reads a port.
+///
+/// # Errors
+/// [`MistakeKind::Value`] if it is none.
+pub fn parse_port(text: &str) -> Result<u16, MistakeKind> {
     text.parse().map_err(|_| MistakeKind::value(PORT, text))
 }
 
@@ -47,6 +56,31 @@ pub(super) fn activity_timeout(seconds: u64) -> Result<Duration, MistakeKind> {
     } else {
         Err(MistakeKind::Value { expected: ACTIVITY_TIMEOUT, found: seconds.to_string() })
     }
+}
+
+pub(super) fn parse_activity_timeout(text: &str) -> Result<Duration, MistakeKind> {
+    activity_timeout(text.parse().map_err(|_| MistakeKind::value(ACTIVITY_TIMEOUT, text))?)
+}
+
+pub(super) fn drain(seconds: u64) -> Result<Duration, MistakeKind> {
+    if DRAIN_S.contains(&seconds) {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err(MistakeKind::Value { expected: DRAIN, found: seconds.to_string() })
+    }
+}
+
+/// Reads a time in seconds or, with an `m`, in minutes: `60s`, `60`, `5m`.
+///
+/// # Errors
+/// [`MistakeKind::Value`] if it is none, or too long.
+pub fn parse_drain(text: &str) -> Result<Duration, MistakeKind> {
+    let (number, unit) = match text.strip_suffix('m') {
+        Some(minutes) => (minutes, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let number: u64 = number.parse().map_err(|_| MistakeKind::value(DRAIN, text))?;
+    drain(number.saturating_mul(unit))
 }
 
 /// Reads an app's id. Whether it suits every library is another question: [`WarningKind::of_id`].

@@ -1,6 +1,9 @@
 use std::{fs, process};
 
-use tidings_protocol::{app::Limits, limit::Limit};
+use tidings_protocol::{
+    app::{AppSecret, Limits},
+    limit::Limit,
+};
 
 use super::*;
 
@@ -64,12 +67,19 @@ fn a_full_file_says_everything() {
         host = "::1"
         port = 0x1771
         activity_timeout = 30
+        drain_delay = 10
+        drain_window = 0
         data_dir = "/var/lib/tidings"
+
+        [metrics]
+        host = "0.0.0.0"
+        port = 9000
 
         [[apps]]
         id = 123
         key = "the-key"
         secret = "the secret of the app"
+        previous_secret = "the secret before"
         enabled = false
         client_events = false
         user_authentication = false
@@ -88,6 +98,7 @@ fn a_full_file_says_everything() {
         events_per_batch = 7
         presence_members = 0
         presence_member_bytes = 9
+        channels_per_connection = 10
         "#,
     );
     assert_eq!(report, Ok(Vec::new()));
@@ -95,11 +106,16 @@ fn a_full_file_says_everything() {
         host: Some("::1".parse().expect("address")),
         port: Some(6001),
         activity_timeout: Some(Duration::from_secs(30)),
+        drain_delay: Some(Duration::from_secs(10)),
+        drain_window: Some(Duration::ZERO),
         data_dir: Some("/var/lib/tidings".into()),
+        metrics_host: Some([0, 0, 0, 0].into()),
+        metrics_port: Some(9000),
     };
     assert_eq!(config.server, server);
     let app = &config.apps[0];
     assert_eq!((&*app.id, &*app.key, app.secret.reveal()), ("123", "the-key", "the secret of the app"));
+    assert_eq!(app.secret.previous().map(AppSecret::reveal), Some("the secret before"));
     assert!(!app.enabled && !app.features.client_events && !app.features.user_authentication);
     assert!(app.features.watchlist_events && app.features.subscription_count);
     assert!(app.features.authorized_connections);
@@ -115,6 +131,7 @@ fn a_full_file_says_everything() {
         events_per_batch: Limit::new(7),
         presence_members: Limit::NONE,
         presence_member_bytes: Limit::new(9),
+        channels_per_connection: Limit::new(10),
     };
     assert_eq!(app.limits, limits);
 }
@@ -264,6 +281,17 @@ t.toml:3:8: key `server.port`: must be a whole number from 0 to 65535, not 65536
 t.toml:4:20: key `server.activity_timeout`: must be a whole number of seconds from 1 to 3600, not 0
  4 | activity_timeout = 0
    |                    ^
+",
+    );
+    check(
+        "[server]\ndrain_delay = 3601\ndrain_window = -1\n",
+        "
+t.toml:2:15: key `server.drain_delay`: must be a whole number of seconds from 0 to 3600, not 3601
+ 2 | drain_delay = 3601
+   |               ^^^^
+t.toml:3:16: key `server.drain_window`: must be a whole number of seconds from 0 to 3600, not -1
+ 3 | drain_window = -1
+   |                ^^
 ",
     );
     check(
@@ -462,6 +490,7 @@ fn flags_over_variables_over_file_over_defaults() {
 fn nothing_said_is_one_node_on_a_laptop() {
     let config = Config::load(&Flags::default(), &Environment::default()).expect("no mistake").config;
     assert_eq!((config.server.host.to_string(), config.server.port), ("127.0.0.1".to_owned(), 6001));
+    assert_eq!(config.metrics, MetricsAddress::Default(SocketAddr::new([127, 0, 0, 1].into(), 9601)));
     assert_eq!(config.data_dir, Path::new("./tidings-data"));
     assert!(config.apps.is_empty());
 }
@@ -494,6 +523,11 @@ fn variables_with_mistakes() {
         "TIDINGS_HOST: must be an IP address or localhost, not \"here\"\n\
          TIDINGS_PORT: must be a whole number from 0 to 65535, not \"http\"\n\
          TIDINGS_ACTIVITY_TIMEOUT: must be a whole number of seconds from 1 to 3600, not \"2m\"",
+    );
+    check_variables(
+        &[("TIDINGS_DRAIN_DELAY", "2h"), ("TIDINGS_DRAIN_WINDOW", "61m")],
+        "TIDINGS_DRAIN_DELAY: must be a whole number of seconds from 0 to 3600, not \"2h\"\n\
+         TIDINGS_DRAIN_WINDOW: must be a whole number of seconds from 0 to 3600, not 3660",
     );
     check_variables(
         &[("PUSHER_APP_ID", "1")],
@@ -555,6 +589,61 @@ fn the_app_of_the_variables_is_the_first() {
     assert_eq!(first_app("other-secret", "2", "k2", "0123456789abcdef"), other);
     let taken = Err("PUSHER_APP_KEY: an app of the file has it already".to_owned());
     assert_eq!(first_app("taken", "3", "k2", "0123456789abcdef"), taken);
+}
+
+#[test]
+fn names_of_other_servers() {
+    let variables = [
+        ("REVERB_APP_ID", "1"),
+        ("REVERB_APP_KEY", "k"),
+        ("REVERB_APP_SECRET", "0123456789abcdef"),
+        ("REVERB_SERVER_PORT", "8080"),
+        ("REVERB_HOST", "ws.example"),
+        ("REVERB_APP_ACCEPT_CLIENT_EVENTS_FROM", "none"),
+        ("REVERB_SCALING_ENABLED", "true"),
+        ("SOKETI_DEFAULT_APP_MAX_CONNS", "-1"),
+        ("SOKETI_EVENT_MAX_SIZE_IN_KB", "20"),
+        ("SOKETI_PORT", "tcp://10.0.0.1:6001"),
+        ("SOKETI_HOST", "0.0.0.0"),
+        ("TIDINGS_HOST", "::1"),
+    ];
+    let Loaded { config, warnings, notes } = load(&variables).expect("no mistake");
+    assert_eq!((config.server.host.to_string(), config.server.port), ("::1".to_owned(), 8080));
+    let app = &config.apps[0];
+    assert_eq!((&*app.id, &*app.key, app.secret.reveal()), ("1", "k", "0123456789abcdef"));
+    assert!(!app.features.client_events);
+    assert_eq!((app.limits.connections, app.limits.event_bytes), (Limit::NONE, Limit::new(20 * 1024)));
+    assert_eq!(lines(&warnings).lines().count(), 1, "{warnings:?}");
+    let notes = lines(&notes);
+    for told in [
+        "REVERB_APP_KEY: taken as the key of the first app",
+        "REVERB_HOST: not taken: it says where clients connect, not where the server listens",
+        "REVERB_SCALING_ENABLED: not taken: it has no meaning here",
+    ] {
+        assert!(notes.lines().any(|note| note == told), "{told} is not in {notes}");
+    }
+}
+
+#[test]
+fn names_that_contradict_each_other() {
+    check_variables(
+        &[("REVERB_SERVER_PORT", "8080"), ("PORT", "9000"), ("SOKETI_DEFAULT_APP_ENABLED", "maybe")],
+        "SOKETI_DEFAULT_APP_ENABLED: must be true or false, not \"maybe\"\n\
+         PORT: REVERB_SERVER_PORT says otherwise; let one of the two say it",
+    );
+    check_variables(
+        &[("PUSHER_URL", "http://k:0123456789abcdef@api.example/apps/1"), ("PUSHER_APP_KEY", "other")],
+        "PUSHER_URL: PUSHER_APP_KEY says otherwise; let one of the two say it",
+    );
+    check_variables(
+        &[("PUSHER_URL", "k:0123456789abcdef@api.example")],
+        "PUSHER_URL: must be http://KEY:SECRET@HOST/apps/ID, not another text",
+    );
+    check_variables(
+        &[("SOKETI_DEFAULT_APP_ID", "1")],
+        "SOKETI_DEFAULT_APP_ID: an app needs its id, key and secret; SOKETI_DEFAULT_APP_KEY and \
+         SOKETI_DEFAULT_APP_SECRET are not set",
+    );
 }
 
 const BRAND: &str = "[[brands]]\nid = 7\nname = \"acorn\"\napp = \"1\"\n";

@@ -14,6 +14,8 @@ pub(crate) enum HttpError {
     UpgradeRequired,
     #[error("{0}")]
     Handshake(String),
+    #[error("The server is leaving: connect to another")]
+    Leaving,
     #[error("The app {0} could not be found")]
     UnknownApp(String),
     #[error("The app is disabled")]
@@ -48,6 +50,7 @@ impl HttpError {
             HttpError::Handshake(_) | HttpError::Body(_) | HttpError::IdempotencyKey => {
                 StatusCode::BAD_REQUEST
             }
+            HttpError::Leaving => StatusCode::SERVICE_UNAVAILABLE,
             HttpError::AppDisabled => StatusCode::FORBIDDEN,
             HttpError::Auth(_) => StatusCode::UNAUTHORIZED,
             HttpError::Api(error) => {

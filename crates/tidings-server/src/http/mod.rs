@@ -4,6 +4,7 @@ mod channels;
 mod demo;
 mod error;
 mod events;
+mod health;
 pub(crate) mod idempotency;
 mod signed;
 mod users;
@@ -19,8 +20,9 @@ use hyper::{
 use serde_json::Value;
 use tidings_inbox::{BodyError, Inbox};
 
-use self::{error::HttpError, signed::Signed};
-use crate::{node::Node, ws};
+pub(crate) use self::error::HttpError;
+use self::signed::Signed;
+use crate::{drain::Phase, metrics::scrape, node::Node, ws};
 
 type Reply = Response<Full<Bytes>>;
 
@@ -30,17 +32,51 @@ pub(crate) async fn answer(
     inbox: Option<Arc<Inbox>>,
     request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
-    if let Some(inbox) = inbox.filter(|_| tidings_inbox::is_path(request.uri().path())) {
-        return Ok(answer_inbox(&inbox, request).await);
-    }
+    let started = node.clock.now();
     // Shared, not copied: the request itself is taken apart.
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let path = uri.path();
-    Ok(route(&node, &method, path, request).await.unwrap_or_else(|error| {
-        let status = error.status().as_u16();
-        tracing::info!(%method, path, status, reason = %error, "request refused");
-        refusal(&error)
-    }))
+    let (route, reply) = if let Some(inbox) = inbox.filter(|_| tidings_inbox::is_path(path)) {
+        ("inbox", answer_inbox(&inbox, request).await)
+    } else {
+        let reply = route(&node, &method, path, request).await.unwrap_or_else(|error| {
+            let status = error.status().as_u16();
+            tracing::info!(%method, path, status, reason = %error, "request refused");
+            node.metrics.request_refused(&error);
+            refusal(&error)
+        });
+        (route_name(path), reply)
+    };
+    node.metrics.request(route, reply.status().as_u16(), node.clock.now() - started);
+    Ok(reply)
+}
+
+/// Answers a request of those who operate the server.
+pub(crate) fn answer_operator(node: &Node, request: &Request<Incoming>) -> Reply {
+    match request.uri().path() {
+        "/metrics" => reply(StatusCode::OK, scrape::CONTENT_TYPE, scrape::text(node)),
+        "/healthz" => health::alive(),
+        "/readyz" => health::ready(node),
+        _ => refusal(&HttpError::NotFound),
+    }
+}
+
+/// What metrics call the route of a path.
+fn route_name(path: &str) -> &'static str {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments[..] {
+        ["app", _] => "app",
+        ["apps", _, "events"] => "events",
+        ["apps", _, "batch_events"] => "batch_events",
+        ["apps", _, "channels"] => "channels",
+        ["apps", _, "channels", _] => "channel",
+        ["apps", _, "channels", _, "users"] => "channel_users",
+        ["apps", _, "users", .., "terminate_connections"] | ["users", .., "terminate_connections"] => {
+            "terminate_connections"
+        }
+        ["healthz" | "live" | "readyz" | "ready" | "up" | "accept-traffic"] => "health",
+        _ => "other",
+    }
 }
 
 async fn answer_inbox(inbox: &Inbox, request: Request<Incoming>) -> Reply {
@@ -61,15 +97,28 @@ async fn route(
 ) -> Result<Reply, HttpError> {
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     if ws::is_upgrade(&request) {
+        if node.phase() >= Phase::Closing {
+            return Err(HttpError::Leaving);
+        }
         let key = if let ["app", key] = segments[..] { Some(key) } else { None };
         return ws::upgrade(node, request, key).map_err(HttpError::Handshake);
     }
     let get = || allow(method, &Method::GET);
     let post = || allow(method, &Method::POST);
+    let look = || if method == Method::HEAD { Ok(()) } else { get() };
     match segments[..] {
         [""] => {
             get()?;
             demo::page(node)
+        }
+        // The second names and the further ones are those of Sockudo, Reverb and soketi: probes stay as they are.
+        ["healthz" | "live"] => {
+            look()?;
+            Ok(health::alive())
+        }
+        ["readyz" | "ready" | "up" | "accept-traffic"] => {
+            look()?;
+            Ok(health::ready(node))
         }
         ["app", _] => Err(HttpError::UpgradeRequired),
         ["apps", id, "events"] => {
@@ -137,7 +186,7 @@ fn refusal(error: &HttpError) -> Reply {
         HttpError::UpgradeRequired => {
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         }
-        HttpError::TooManyEvents | HttpError::TooManyReads => {
+        HttpError::TooManyEvents | HttpError::TooManyReads | HttpError::Leaving => {
             headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         _ => {}

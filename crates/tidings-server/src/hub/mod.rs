@@ -55,6 +55,13 @@ pub(crate) struct Seat {
     slice: Arc<Slice>,
 }
 
+impl Seat {
+    /// Hands the socket what waits for it here, as the last that it gets: its outbox is to be closed next.
+    pub(crate) fn hand_over(&self, socket: &Arc<Socket>) {
+        self.slice.hand_over(socket);
+    }
+}
+
 /// The rules of the app that a join or leave goes by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
@@ -207,6 +214,14 @@ impl Hub {
             .collect();
         occupied.sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
         occupied
+    }
+
+    /// Of each channel that has subscribers its kind, and how many they are.
+    pub(crate) fn sizes(&self) -> Vec<(ChannelKind, usize)> {
+        let channels: Vec<Arc<Channel>> = self.channels.iter().map(|entry| entry.value().clone()).collect();
+        let sizes =
+            channels.iter().map(|channel| (channel.name.kind(), lock(&channel.state).roster.subscribers()));
+        sizes.filter(|(_, subscribers)| *subscribers > 0).collect()
     }
 
     /// Does what is due: tells counts that were held back, forgets expired events, gives memory back.

@@ -58,6 +58,13 @@ pub(super) struct Turn {
     pub(super) more: bool,
 }
 
+impl Event {
+    /// Whether a socket gets it that has been there since the event `after`.
+    fn is_for(&self, id: SocketId, after: u64) -> bool {
+        after < self.sequence && self.except != Some(id)
+    }
+}
+
 impl Slice {
     pub(super) fn add(&self, socket: Arc<Socket>, after: u64) {
         let mut sockets = lock(&self.sockets);
@@ -73,6 +80,17 @@ impl Slice {
         sockets.swap_remove(at.expect("a socket that leaves is seated"));
     }
 
+    /// Hands one socket what waits, as the last that it gets: its outbox is to be closed next.
+    pub(super) fn hand_over(&self, socket: &Arc<Socket>) {
+        let sockets = lock(&self.sockets);
+        let seated = sockets.iter().find(|seated| Arc::ptr_eq(&seated.socket, socket));
+        let after = seated.expect("a socket is seated until it leaves").after;
+        let waiting = lock(&self.waiting);
+        let wanted = waiting.events.iter().filter(|event| event.is_for(socket.id(), after));
+        // Who closes it flushes it.
+        socket.push(wanted.map(|event| &event.frame));
+    }
+
     /// Notes an event; true if fan-out is to be given the slice.
     pub(super) fn note(&self, event: Event) -> bool {
         let mut waiting = lock(&self.waiting);
@@ -82,17 +100,19 @@ impl Slice {
 
     /// Hands what waits to the outboxes; adds to `owed` the sockets that are to be flushed.
     pub(super) fn hand_out(&self, owed: &mut Vec<Arc<Socket>>) -> Turn {
+        let sockets = lock(&self.sockets);
+        // Taken with the sockets locked, so that nobody is closed without what is taken.
         let events = self.take();
         let deliveries = events.iter().map(|event| event.sockets).sum();
         if let (Some(first), Some(last)) = (events.front(), events.back()) {
             let for_all = events.iter().all(|event| event.except.is_none());
-            for Seated { socket, after } in lock(&self.sockets).iter() {
+            for Seated { socket, after } in sockets.iter() {
                 let id = socket.id();
                 let flush = if for_all && *after < first.sequence {
                     socket.push(events.iter().map(|event| &event.frame))
                 } else if *after < last.sequence {
-                    let wanted = |event: &&Event| *after < event.sequence && event.except != Some(id);
-                    socket.push(events.iter().filter(wanted).map(|event| &event.frame))
+                    let wanted = events.iter().filter(|event| event.is_for(id, *after));
+                    socket.push(wanted.map(|event| &event.frame))
                 } else {
                     false
                 };
@@ -101,6 +121,7 @@ impl Slice {
                 }
             }
         }
+        drop(sockets);
         let mut waiting = lock(&self.waiting);
         let more = !waiting.events.is_empty();
         waiting.taken_up = more;

@@ -12,7 +12,7 @@ use std::{
 use tidings_protocol::{
     Close, Connection,
     connection::{Leave, Output},
-    frame::server::ServerFrame,
+    frame::server::{ServerFrame, SubscriptionErrorKind},
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     apps::LiveApp,
     hub::Seat,
+    metrics::EndedBy,
     node::{Node, frame},
     random,
 };
@@ -39,6 +40,9 @@ const CLOSE_REPLY: Duration = Duration::from_secs(5);
 const MESSAGE_MAX: usize = 128 * 1024;
 /// Where an app has no limit for an event's data, messages still have one.
 const UNLIMITED_MESSAGE_MAX: usize = 16 * 1024 * 1024;
+
+/// The code of an error about the rate of client events.
+const CLIENT_EVENT_RATE: u16 = 4301;
 
 /// What a socket may do before others have their turn.
 const TURNS_PER_POLL: usize = 16;
@@ -63,6 +67,7 @@ pub(crate) fn serve(node: Arc<Node>, live: Arc<LiveApp>, stream: TcpStream, earl
         task.settle();
         tokio::spawn(task);
     } else {
+        node.metrics.connection_refused(&Close::OverConnections);
         tokio::spawn(refuse(stream, Close::OverConnections));
     }
 }
@@ -288,7 +293,12 @@ impl Task {
             Some(max) => MESSAGE_MAX.max(6 * max as usize),
             None => UNLIMITED_MESSAGE_MAX,
         };
-        let read = reader.feed(bytes, message_max, |message| self.handle(message));
+        let (mut messages, length) = (0, bytes.len());
+        let read = reader.feed(bytes, message_max, |message| {
+            messages += 1;
+            self.handle(message)
+        });
+        self.live.received.add(messages, length);
         self.reader = reader;
         if let (Err(close), End::Open) = (read, &self.end) {
             self.close(&close);
@@ -310,7 +320,7 @@ impl Task {
             }
             (End::Open, Message::Pong) => self.connection.saw_life(now),
             (End::Open, Message::Close(code)) => {
-                self.log_closed(code, "closed by the peer");
+                self.note_closed(EndedBy::Peer, code, "closed by the peer");
                 self.socket.outbox().close_reply(code);
                 self.end = End::Answered { until: now + CLOSE_REPLY };
             }
@@ -344,6 +354,7 @@ impl Task {
         for output in outputs {
             match output {
                 Output::Send(_) | Output::Ping => {
+                    self.count(&output);
                     self.socket.push(frame(&output).as_slice());
                 }
                 Output::Join(join) => {
@@ -371,7 +382,20 @@ impl Task {
         }
     }
 
-    /// Says why, and waits for the peer's close frame. Nothing is delivered any more.
+    /// Counts refusals among what is sent.
+    fn count(&self, output: &Output<Seat>) {
+        match output {
+            Output::Send(ServerFrame::SubscriptionError { kind: SubscriptionErrorKind::Auth, .. }) => {
+                self.node.metrics.subscription_unauthorized();
+            }
+            Output::Send(ServerFrame::Error { code: Some(CLIENT_EVENT_RATE), .. }) => {
+                self.node.metrics.client_event_limited();
+            }
+            _ => {}
+        }
+    }
+
+    /// Says why, and waits for the peer's close frame. What was published until then is delivered, and nothing any more.
     fn close(&mut self, close: &Close) {
         if !matches!(self.end, End::Open) {
             return;
@@ -380,7 +404,11 @@ impl Task {
         if slow {
             self.node.metrics.slow_consumer_closed();
         }
-        self.log_closed(Some(close.code()), &close.message());
+        self.note_closed(EndedBy::Server(close), Some(close.code()), &close.message());
+        self.leaving.extend(self.connection.leave_all());
+        for leave in &self.leaving {
+            leave.seat.hand_over(&self.socket);
+        }
         self.socket.outbox().close(close, slow);
         // Who reads slowly has much to read before the close frame.
         let wait = if slow { STALLED_AFTER } else { CLOSE_REPLY };
@@ -390,7 +418,7 @@ impl Task {
     /// The socket is broken or at its end.
     fn gone(&mut self, reason: &str) {
         if let End::Open = self.end {
-            self.log_closed(None, reason);
+            self.note_closed(EndedBy::Nobody, None, reason);
         }
         self.end = End::Over;
     }
@@ -423,7 +451,8 @@ impl Task {
         }
     }
 
-    fn log_closed(&self, code: Option<u16>, reason: &str) {
+    fn note_closed(&self, by: EndedBy<'_>, code: Option<u16>, reason: &str) {
+        self.live.closed_connections.add(by.label());
         tracing::info!(app_id = %self.live.id(), socket_id = %self.socket.id(), code, reason, "connection closed");
     }
 }

@@ -49,7 +49,10 @@ pub(crate) fn upgrade<B: Body + Default>(
         let Some((stream, early)) = upgraded(upgrade).await else { return };
         match admitted {
             Ok(live) => connection::serve(node, live, stream, &early),
-            Err(close) => connection::refuse(stream, close).await,
+            Err(close) => {
+                node.metrics.connection_refused(&close);
+                connection::refuse(stream, close).await;
+            }
         }
     });
     Ok(response)

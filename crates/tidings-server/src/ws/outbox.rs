@@ -9,7 +9,7 @@ use std::{
 use tidings_protocol::{Close, frame::server::ServerFrame};
 
 use super::frame::Frame;
-use crate::lock;
+use crate::{lock, metrics::Traffic};
 
 /// One socket's bounded queue of frames, filled by many and emptied by one at a time.
 ///
@@ -24,6 +24,8 @@ struct Queue {
     /// Bytes of the first frame that the kernel has taken.
     head_sent: usize,
     bytes: usize,
+    /// What the kernel has taken since the start.
+    sent: Traffic,
     state: State,
     /// Nothing is taken in after a close frame.
     closing: bool,
@@ -144,6 +146,12 @@ impl Outbox {
         }
     }
 
+    /// What was sent since the start, and the bytes that wait.
+    pub(crate) fn sent(&self) -> (Traffic, usize) {
+        let queue = lock(&self.0);
+        (queue.sent, queue.bytes)
+    }
+
     /// Whether all that was pushed has been given to the kernel, or never can be.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(lock(&self.0).state, State::Idle | State::Gone)
@@ -222,6 +230,7 @@ impl Queue {
     fn take_sent(&mut self, mut frames: Vec<Frame>, sent: usize, head_sent: usize) {
         let bytes: usize = frames[..sent].iter().map(|frame| frame.len()).sum();
         self.bytes = self.bytes.saturating_sub(bytes);
+        self.sent.add(Traffic { messages: sent as u64, bytes: bytes as u64 });
         self.head_sent = head_sent;
         if sent == frames.len() {
             if self.frames.capacity() == 0 && frames.capacity() <= KEPT_CAPACITY {

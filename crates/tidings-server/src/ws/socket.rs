@@ -77,7 +77,7 @@ impl Socket {
         self.id
     }
 
-    pub(crate) fn app_id(&self) -> &str {
+    pub(crate) fn app_id(&self) -> &Arc<str> {
         &self.app_id
     }
 

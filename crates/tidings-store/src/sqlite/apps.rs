@@ -9,9 +9,9 @@ use tidings_protocol::app::AppSecret;
 use super::Store;
 use crate::{AppSettings, StoreError, StoredApp, settings::SettingsError};
 
-const COLUMNS: &str = "SELECT id, key, secret, settings, created_at FROM apps";
-const INSERT: &str = "INSERT INTO apps (id, key, secret, settings, created_at)
-    SELECT :id, :key, :secret, :settings, :created_at";
+const COLUMNS: &str = "SELECT id, key, secret, previous_secret, settings, created_at FROM apps";
+const INSERT: &str = "INSERT INTO apps (id, key, secret, previous_secret, settings, created_at)
+    SELECT :id, :key, :secret, :previous_secret, :settings, :created_at";
 
 impl Store {
     /// All apps, the oldest first.
@@ -70,8 +70,14 @@ impl Store {
         change(&mut app);
         transaction
             .execute(
-                "UPDATE apps SET secret = :secret, settings = :settings WHERE id = :id",
-                named_params! {":id": id, ":secret": app.secret.reveal(), ":settings": json(&app)},
+                "UPDATE apps SET secret = :secret, previous_secret = :previous_secret, settings = :settings
+                    WHERE id = :id",
+                named_params! {
+                    ":id": id,
+                    ":secret": app.secret.reveal(),
+                    ":previous_secret": previous_secret(&app),
+                    ":settings": json(&app),
+                },
             )
             .map_err(sqlite)?;
         transaction.commit().map_err(sqlite)?;
@@ -83,6 +89,7 @@ impl Store {
             ":id": app.id,
             ":key": app.key,
             ":secret": app.secret.reveal(),
+            ":previous_secret": previous_secret(app),
             ":settings": json(app),
             ":created_at": i64::try_from(app.created_at.as_millis()).unwrap_or(i64::MAX),
         };
@@ -105,6 +112,7 @@ struct AppRow {
     id: String,
     key: String,
     secret: String,
+    previous_secret: Option<String>,
     settings: String,
     created_at_ms: i64,
 }
@@ -115,18 +123,24 @@ impl AppRow {
             id: row.get(0)?,
             key: row.get(1)?,
             secret: row.get(2)?,
-            settings: row.get(3)?,
-            created_at_ms: row.get(4)?,
+            previous_secret: row.get(3)?,
+            settings: row.get(4)?,
+            created_at_ms: row.get(5)?,
         })
     }
 
     /// The app, or its id and what is wrong with its settings.
     fn into_app(self) -> Result<StoredApp, (String, SettingsError)> {
+        let secret = AppSecret::new(self.secret);
+        let secret = match self.previous_secret {
+            Some(previous) => secret.replacing(AppSecret::new(previous)),
+            None => secret,
+        };
         match AppSettings::from_json(&self.settings) {
             Ok(settings) => Ok(StoredApp {
                 id: self.id,
                 key: self.key,
-                secret: AppSecret::new(self.secret),
+                secret,
                 settings,
                 created_at: Duration::from_millis(u64::try_from(self.created_at_ms).unwrap_or(0)),
             }),
@@ -137,6 +151,10 @@ impl AppRow {
 
 fn select(connection: &Connection, id: &str) -> rusqlite::Result<Option<AppRow>> {
     connection.query_row(&format!("{COLUMNS} WHERE id = ?1"), [id], AppRow::read).optional()
+}
+
+fn previous_secret(app: &StoredApp) -> Option<&str> {
+    app.secret.previous().map(AppSecret::reveal)
 }
 
 fn json(app: &StoredApp) -> String {

@@ -44,6 +44,7 @@ fn keeps_apps_over_a_restart() {
     first.settings.limits.connections = Limit::new(7);
     first.settings.allowed_origins = Origins::parse(vec!["https://A.example".into()]).expect("pattern");
     let later = StoredApp { created_at: first.created_at + Duration::from_secs(1), ..app("0", "k0") };
+    first.secret = first.secret.replacing(AppSecret::new("the one before"));
     let store = folder.open();
     store.add_app(&later).expect("added");
     store.add_app(&first).expect("added");
@@ -158,7 +159,7 @@ fn says_what_is_wrong_and_what_to_do() {
     check(
         "newer",
         |path| execute(path, "PRAGMA user_version = 99"),
-        "FILE has schema version 99, and this Tidings knows 2 at most; run the newer Tidings that wrote it, or go \
+        "FILE has schema version 99, and this Tidings knows 3 at most; run the newer Tidings that wrote it, or go \
          back to a backup",
     );
     check(
@@ -168,7 +169,12 @@ fn says_what_is_wrong_and_what_to_do() {
     );
     check(
         "settings",
-        |path| execute(path, "INSERT INTO apps VALUES ('7', 'k', 's', '{\"enabled\":0}', 1)"),
+        |path| {
+            execute(
+                path,
+                "INSERT INTO apps (id, key, secret, settings, created_at) VALUES ('7', 'k', 's', '{\"enabled\":0}', 1)",
+            );
+        },
         "the settings of app 7 in FILE cannot be read: enabled must be true or false; run the Tidings that wrote \
          them",
     );

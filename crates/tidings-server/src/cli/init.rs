@@ -1,0 +1,281 @@
+//! `tidings init`
+
+mod dotenv;
+mod soketi;
+
+use std::{
+    fs,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde_json::Value;
+use tidings_protocol::app::AppSecret;
+use tidings_store::AppSettings;
+
+use super::{Exit, apps::changed, error::CliError, print, print_line};
+use crate::config::Layer;
+
+#[derive(Args)]
+pub(super) struct InitArgs {
+    /// What the configuration is made of: a soketi JSON file, or the .env of a Laravel application
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+    /// The file to write, which must not be there; - is standard output
+    #[arg(long, value_name = "FILE", default_value = "tidings.toml")]
+    to: PathBuf,
+}
+
+/// A configuration before it is written.
+#[derive(Default)]
+struct Draft {
+    server: Layer,
+    apps: Vec<DraftApp>,
+    /// What the reader of the file should know.
+    notes: Vec<String>,
+}
+
+struct DraftApp {
+    id: String,
+    key: String,
+    secret: AppSecret,
+    settings: AppSettings,
+}
+
+pub(super) fn run(args: &InitArgs) -> Result<Exit, CliError> {
+    let from = &args.from;
+    let text = fs::read_to_string(from)
+        .map_err(|source| CliError::Input { what: from.display().to_string(), source })?;
+    let draft = if text.trim_start().starts_with('{') { soketi::read(&text) } else { dotenv::read(&text) };
+    let draft = draft.map_err(|mistakes| CliError::NotUnderstood { file: from.clone(), mistakes })?;
+    let config = draft.render(from);
+    if args.to == Path::new("-") {
+        print(&config)?;
+        return Ok(Exit::Done);
+    }
+    write_new(&args.to, &config).map_err(|source| CliError::Write { path: args.to.clone(), source })?;
+    let to = args.to.display();
+    for note in &draft.notes {
+        print_line(format_args!("note: {note}"))?;
+    }
+    print_line(format_args!("wrote {to}; start the server with: tidings serve --config {to}"))?;
+    Ok(Exit::Done)
+}
+
+/// Writes a file that only this user reads: it holds secrets.
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+impl Draft {
+    fn render(&self, from: &Path) -> String {
+        let mut text = format!("# Made by `tidings init` of {}.\n", from.display());
+        for note in &self.notes {
+            text.extend(["# ", note, "\n"]);
+        }
+        let Layer {
+            host,
+            port,
+            activity_timeout,
+            drain_delay: _,
+            drain_window,
+            data_dir: _,
+            metrics_host: _,
+            metrics_port,
+        } = &self.server;
+        section(
+            &mut text,
+            "[server]",
+            &[
+                ("host", host.map(|host| toml(&host.to_string()))),
+                ("port", port.map(|port| port.to_string())),
+                ("activity_timeout", activity_timeout.map(|time| time.as_secs().to_string())),
+                ("drain_window", drain_window.map(|time| time.as_secs().to_string())),
+            ],
+        );
+        section(&mut text, "[metrics]", &[("port", metrics_port.map(|port| port.to_string()))]);
+        for DraftApp { id, key, secret, settings } in &self.apps {
+            section(
+                &mut text,
+                "[[apps]]",
+                &[("id", Some(toml(id))), ("key", Some(toml(key))), ("secret", Some(toml(secret.reveal())))],
+            );
+            text.extend(changed(settings));
+        }
+        text
+    }
+}
+
+/// Adds a table, unless there is nothing in it.
+fn section(text: &mut String, header: &str, values: &[(&str, Option<String>)]) {
+    if values.iter().any(|(_, value)| value.is_some()) {
+        text.extend(["\n", header, "\n"]);
+    }
+    for (key, value) in values {
+        if let Some(value) = value {
+            text.extend([key, " = ", value, "\n"]);
+        }
+    }
+}
+
+/// A text as TOML writes it: as JSON does.
+fn toml(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drafted(read: impl Fn(&str) -> Result<Draft, Vec<String>>, text: &str) -> String {
+        read(text).unwrap_or_else(|mistakes| panic!("{mistakes:?}")).render(Path::new("FILE"))
+    }
+
+    #[test]
+    fn a_laravel_env_with_reverb() {
+        let env = "\
+APP_NAME=Shop
+export BROADCAST_CONNECTION=reverb   # not pusher
+
+PUSHER_APP_ID=9
+PUSHER_APP_KEY=old
+PUSHER_APP_SECRET=0123456789abcdef
+REVERB_APP_ID=123
+REVERB_APP_KEY='the-key'
+REVERB_APP_SECRET=\"the secret # of the app\"
+REVERB_HOST=ws.shop.example
+REVERB_PORT=443
+REVERB_SERVER_HOST=0.0.0.0
+REVERB_SERVER_PORT=8080
+REVERB_APP_MAX_MESSAGE_SIZE=20000
+VITE_REVERB_APP_KEY=\"${REVERB_APP_KEY}\"
+";
+        assert_eq!(
+            drafted(dotenv::read, env),
+            "\
+# Made by `tidings init` of FILE.
+# REVERB_HOST: not taken: it says where clients connect, not where the server listens
+# REVERB_PORT: not taken: it says where clients connect, not where the server listens
+
+[server]
+host = \"0.0.0.0\"
+port = 8080
+
+[[apps]]
+id = \"123\"
+key = \"the-key\"
+secret = \"the secret # of the app\"
+limits.event_bytes = 20000
+"
+        );
+    }
+
+    #[test]
+    fn a_laravel_env_with_pusher() {
+        let env = "\
+BROADCAST_DRIVER=pusher
+KEY=the-key
+PUSHER_APP_ID=123
+PUSHER_APP_KEY=${KEY}
+PUSHER_APP_SECRET=0123456789abcdef
+PUSHER_APP_CLUSTER=mt1
+";
+        assert_eq!(
+            drafted(dotenv::read, env),
+            "\
+# Made by `tidings init` of FILE.
+# PUSHER_APP_CLUSTER: not taken: there are no clusters of Pusher's here
+
+[[apps]]
+id = \"123\"
+key = \"the-key\"
+secret = \"0123456789abcdef\"
+"
+        );
+        let mistakes = |env: &str| dotenv::read(env).err().expect("mistakes");
+        assert_eq!(
+            mistakes("APP_NAME=Shop\n"),
+            ["it names no app: there is no PUSHER_APP_ID, REVERB_APP_ID or the like"]
+        );
+        assert_eq!(
+            mistakes(&format!("REVERB_APP_ID=2\n{}", env.replace("BROADCAST_DRIVER", "X"))),
+            ["REVERB_APP_ID: PUSHER_APP_ID says otherwise; let one of the two say it"]
+        );
+    }
+
+    #[test]
+    fn a_soketi_file() {
+        let json = r#"{
+            "debug": true,
+            "port": 6002,
+            "metrics.port": 9700,
+            "metrics.enabled": true,
+            "adapter": {"driver": "redis"},
+            "shutdownGracePeriod": 3500,
+            "eventLimits": {"maxPayloadInKb": "20"},
+            "appManager.array.apps": [
+                {"id": 7, "key": "seven", "secret": "0123456789abcdef", "maxConnections": -1, "enableClientMessages": true,
+                 "maxClientEventsPerSecond": 50, "webhooks": [{"url": "https://shop.example/hook"}]},
+                {"id": "8", "key": "eight", "secret": "fedcba9876543210", "enabled": false, "maxReadRequestsPerSecond": "9"}
+            ]
+        }"#;
+        assert_eq!(
+            drafted(soketi::read, json),
+            "\
+# Made by `tidings init` of FILE.
+# app 7: its webhooks are not taken
+# adapter: it has no meaning here
+
+[server]
+port = 6002
+drain_window = 4
+
+[metrics]
+port = 9700
+
+[[apps]]
+id = \"7\"
+key = \"seven\"
+secret = \"0123456789abcdef\"
+limits.client_events_per_second = 50
+limits.event_bytes = 20480
+limits.presence_member_bytes = 2048
+
+[[apps]]
+id = \"8\"
+key = \"eight\"
+secret = \"fedcba9876543210\"
+enabled = false
+client_events = false
+limits.client_events_per_second = 0
+limits.reads_per_second = 9
+limits.event_bytes = 20480
+limits.presence_member_bytes = 2048
+"
+        );
+    }
+
+    #[test]
+    fn soketi_files_with_mistakes() {
+        let mistakes = |json| soketi::read(json).err().expect("mistakes");
+        assert!(mistakes("{").concat().starts_with("it is no JSON: "));
+        assert_eq!(
+            mistakes("{}"),
+            ["it has no apps in appManager.array.apps; apps of a database are not taken"]
+        );
+        assert_eq!(
+            mistakes(
+                r#"{"port": "x", "appManager": {"array": {"apps": [{"id": "1", "key": "k k", "maxConnections": "?"}]}}}"#
+            ),
+            [
+                "port: must be a whole number from 0 to 65535, not \"x\"",
+                "appManager.array.apps[0].key: must be 1 to 128 of the characters A-Z a-z 0-9 _ -, not \"k k\"",
+                "appManager.array.apps[0].secret: it is missing",
+                "appManager.array.apps[0].maxConnections: must be a whole number, or -1 for no limit, not \"?\"",
+            ]
+        );
+    }
+}

@@ -1,0 +1,70 @@
+//! The `.env` of a Laravel application.
+
+use std::collections::BTreeMap;
+
+use super::{Draft, DraftApp};
+use crate::config::{AliasedApp, Described, Environment, describe};
+
+/// Makes a draft of it.
+///
+/// # Errors
+/// Every mistake, as a line.
+pub(super) fn read(text: &str) -> Result<Draft, Vec<String>> {
+    let mut variables = parse(text);
+    // An application that has moved keeps the variables of before.
+    let broadcaster =
+        ["BROADCAST_CONNECTION", "BROADCAST_DRIVER"].iter().find_map(|name| variables.get(*name));
+    let unused = match broadcaster.map(String::as_str) {
+        Some("pusher") => Some("REVERB_"),
+        Some("reverb") => Some("PUSHER_"),
+        _ => None,
+    };
+    variables.retain(|name, _| unused.is_none_or(|unused| !name.starts_with(unused)));
+    let environment: Environment = variables.into_iter().collect();
+    let Described { server, app, notes, warnings } = describe(&environment)
+        .map_err(|errors| errors.mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let Some(AliasedApp { id, key, secret, settings, .. }) = app else {
+        return Err(vec!["it names no app: there is no PUSHER_APP_ID, REVERB_APP_ID or the like".to_owned()]);
+    };
+    let notes = notes.iter().filter(|note| !note.kind.is_taken()).map(ToString::to_string);
+    let notes = notes.chain(warnings.iter().map(ToString::to_string)).collect();
+    Ok(Draft { server, apps: vec![DraftApp { id, key, secret, settings }], notes })
+}
+
+/// The variables: a line each, with or without quotes, and `${NAME}` for what was said before.
+fn parse(text: &str) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    for line in text.lines() {
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        if line.starts_with('#') {
+            continue;
+        }
+        if let Some((name, value)) = line.split_once('=') {
+            let value = unquoted(value.trim(), &variables);
+            variables.insert(name.trim().to_owned(), value);
+        }
+    }
+    variables
+}
+
+fn unquoted(value: &str, before: &BTreeMap<String, String>) -> String {
+    let quoted = |quote: char| value.strip_prefix(quote)?.split(quote).next();
+    if let Some(literal) = quoted('\'') {
+        return literal.to_owned();
+    }
+    let bare = value.split(" #").next().unwrap_or("").trim_end();
+    filled(quoted('"').unwrap_or(bare), before)
+}
+
+fn filled(text: &str, before: &BTreeMap<String, String>) -> String {
+    let mut parts = text.split("${");
+    let mut filled = parts.next().unwrap_or("").to_owned();
+    for part in parts {
+        match part.split_once('}') {
+            Some((name, rest)) => filled.extend([before.get(name).map_or("", String::as_str), rest]),
+            None => filled.extend(["${", part]),
+        }
+    }
+    filled
+}

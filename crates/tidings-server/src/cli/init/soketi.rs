@@ -1,0 +1,166 @@
+//! The JSON file of soketi.
+
+use std::{fmt::Display, time::Duration};
+
+use serde_json::{Map, Value};
+use tidings_protocol::limit::Limit;
+use tidings_store::AppSettings;
+
+use super::{Draft, DraftApp};
+use crate::config::{
+    MistakeKind, parse_boolean, parse_host, parse_id, parse_key, parse_limit, parse_port, parse_secret,
+};
+
+const APPS: &str = "appManager.array.apps";
+/// The keys of the file that say something here, or need not be said here.
+const KNOWN: [&str; 8] =
+    ["appManager", "debug", "eventLimits", "host", "metrics", "port", "presence", "shutdownGracePeriod"];
+/// soketi's own defaults, in its units of 1024 bytes.
+const EVENT_KILOBYTES: u32 = 100;
+const MEMBER_KILOBYTES: u32 = 2;
+
+/// Makes a draft of it. Where soketi's default is more generous, or more careful, it is kept: nothing is to break.
+///
+/// # Errors
+/// Every mistake, as a line.
+pub(super) fn read(text: &str) -> Result<Draft, Vec<String>> {
+    let file: Map<String, Value> =
+        serde_json::from_str(text).map_err(|error| vec![format!("it is no JSON: {error}")])?;
+    let mut reader = Reader { mistakes: Vec::new(), notes: Vec::new() };
+    let draft = reader.draft(&file);
+    if reader.mistakes.is_empty() { Ok(draft) } else { Err(reader.mistakes) }
+}
+
+struct Reader {
+    mistakes: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Reader {
+    fn draft(&mut self, file: &Map<String, Value>) -> Draft {
+        let mut draft = Draft::default();
+        draft.server.host = self.value(file, "", "host", parse_host);
+        draft.server.port = self.value(file, "", "port", parse_port);
+        draft.server.drain_window = self.value(file, "", "shutdownGracePeriod", milliseconds);
+        draft.server.metrics_port = self.value(file, "", "metrics.port", parse_port);
+        let settings = self.common_settings(file);
+        match at(file, APPS).and_then(Value::as_array) {
+            Some(apps) if !apps.is_empty() => {
+                let apps = apps.iter().enumerate();
+                draft.apps = apps.filter_map(|(index, app)| self.app(index, app, &settings)).collect();
+            }
+            _ => self.mistakes.push(format!("it has no apps in {APPS}; apps of a database are not taken")),
+        }
+        let unknown = file.keys().filter(|key| !KNOWN.contains(&key.split('.').next().unwrap_or("")));
+        self.notes.extend(unknown.map(|key| format!("{key}: it has no meaning here")));
+        draft.notes = std::mem::take(&mut self.notes);
+        draft
+    }
+
+    /// What soketi says once for all apps.
+    fn common_settings(&mut self, file: &Map<String, Value>) -> AppSettings {
+        let mut settings = AppSettings::default();
+        settings.features.client_events = false;
+        let limits = &mut settings.limits;
+        limits.client_events_per_second = Limit::NONE;
+        let kilobytes = |text: &str| parse_limit(text, 1024);
+        let count = |text: &str| parse_limit(text, 1);
+        limits.event_bytes = self
+            .value(file, "", "eventLimits.maxPayloadInKb", kilobytes)
+            .unwrap_or(Limit::new(EVENT_KILOBYTES * 1024));
+        limits.presence_member_bytes = self
+            .value(file, "", "presence.maxMemberSizeInKb", kilobytes)
+            .unwrap_or(Limit::new(MEMBER_KILOBYTES * 1024));
+        for (limit, key) in [
+            (&mut limits.channels_per_event, "eventLimits.maxChannelsAtOnce"),
+            (&mut limits.events_per_batch, "eventLimits.maxBatchSize"),
+            (&mut limits.presence_members, "presence.maxMembersPerChannel"),
+        ] {
+            *limit = self.value(file, "", key, count).unwrap_or(*limit);
+        }
+        settings
+    }
+
+    fn app(&mut self, index: usize, app: &Value, settings: &AppSettings) -> Option<DraftApp> {
+        let place = format!("{APPS}[{index}].");
+        let Some(app) = app.as_object() else {
+            self.mistakes.push(format!("{APPS}[{index}]: it is no app"));
+            return None;
+        };
+        let id = self.needed(app, &place, "id", parse_id);
+        let key = self.needed(app, &place, "key", parse_key);
+        let secret = self.needed(app, &place, "secret", parse_secret);
+        let mut settings = settings.clone();
+        let limits = &mut settings.limits;
+        for (limit, key) in [
+            (&mut limits.connections, "maxConnections"),
+            (&mut limits.backend_events_per_second, "maxBackendEventsPerSecond"),
+            (&mut limits.client_events_per_second, "maxClientEventsPerSecond"),
+            (&mut limits.reads_per_second, "maxReadRequestsPerSecond"),
+        ] {
+            *limit = self.value(app, &place, key, |text| parse_limit(text, 1)).unwrap_or(*limit);
+        }
+        let features = &mut settings.features;
+        for (switch, key) in [
+            (&mut settings.enabled, "enabled"),
+            (&mut features.client_events, "enableClientMessages"),
+            (&mut features.authorized_connections, "enableUserAuthentication"),
+        ] {
+            *switch = self.value(app, &place, key, parse_boolean).unwrap_or(*switch);
+        }
+        let (id, key, secret) = (id?, key?, secret?);
+        if app.get("webhooks").and_then(Value::as_array).is_some_and(|webhooks| !webhooks.is_empty()) {
+            self.notes.push(format!("app {id}: its webhooks are not taken"));
+        }
+        Some(DraftApp { id, key, secret, settings })
+    }
+
+    fn needed<T>(
+        &mut self,
+        object: &Map<String, Value>,
+        place: &str,
+        key: &str,
+        read: impl FnOnce(&str) -> Result<T, MistakeKind>,
+    ) -> Option<T> {
+        if at(object, key).is_none() {
+            self.wrong(place, key, "it is missing");
+        }
+        self.value(object, place, key, read)
+    }
+
+    /// What is written under a key. soketi takes numbers and switches as texts, too.
+    fn value<T>(
+        &mut self,
+        object: &Map<String, Value>,
+        place: &str,
+        key: &str,
+        read: impl FnOnce(&str) -> Result<T, MistakeKind>,
+    ) -> Option<T> {
+        let text = match at(object, key)? {
+            Value::String(text) => text.clone(),
+            Value::Null => return None,
+            other => other.to_string(),
+        };
+        read(&text).map_err(|kind| self.wrong(place, key, kind)).ok()
+    }
+
+    fn wrong(&mut self, place: &str, key: &str, what: impl Display) {
+        self.mistakes.push(format!("{place}{key}: {what}"));
+    }
+}
+
+/// What is under a path of keys, of which soketi takes any part as one key with dots.
+fn at<'v>(object: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
+    let below = || {
+        path.match_indices('.')
+            .find_map(|(dot, _)| at(object.get(&path[..dot])?.as_object()?, &path[dot + 1..]))
+    };
+    object.get(path).or_else(below)
+}
+
+fn milliseconds(text: &str) -> Result<Duration, MistakeKind> {
+    let wrong =
+        || MistakeKind::Value { expected: "milliseconds, of an hour at most", found: format!("{text:?}") };
+    let seconds = text.parse::<u64>().map_err(|_| wrong())?.div_ceil(1000);
+    if seconds <= 3600 { Ok(Duration::from_secs(seconds)) } else { Err(wrong()) }
+}

@@ -1,0 +1,128 @@
+//! All metrics at one moment.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tidings_protocol::channel::ChannelKind;
+
+use super::{Traffic, process, text::Text};
+use crate::{apps::LiveApp, drain::Phase, node::Node};
+
+pub(crate) use super::text::CONTENT_TYPE;
+
+/// The text of all metrics.
+pub(crate) fn text(node: &Node) -> String {
+    let mut text = Text::default();
+    let apps = node.apps.all();
+    let (sent, queued) = node.sent();
+    connections(&mut text, &apps);
+    traffic(&mut text, &apps, &sent);
+    channels(&mut text, &apps);
+    text.gauge("tidings_send_queue_bytes", "What waits to be sent to clients that read slowly.")
+        .sample(&[], queued);
+    requests(&mut text, node);
+    refusals(&mut text, node);
+    text.gauge("tidings_build_info", "Always 1; the version is a label.")
+        .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+    text.gauge("tidings_draining", "1 from when the server has been told to leave.")
+        .sample(&[], u8::from(node.phase() > Phase::Serving));
+    process::add_to(&mut text, node.started_unix.as_secs_f64());
+    text.into_string()
+}
+
+fn connections(text: &mut Text, apps: &[Arc<LiveApp>]) {
+    let mut open = text.gauge("tidings_connections", "Open connections.");
+    for live in apps {
+        open.sample(&[("app", live.id())], live.open_connections());
+    }
+    let mut opened = text.counter("tidings_connections_opened_total", "Connections that were taken.");
+    for live in apps {
+        opened.sample(&[("app", live.id())], live.opened_connections());
+    }
+    let help = "Connections that ended, by the code of the server's close frame; peer where the client ended it, none \
+                where it broke.";
+    let mut closed = text.counter("tidings_connections_closed_total", help);
+    for live in apps {
+        for (code, count) in live.closed_connections.all() {
+            closed.sample(&[("app", live.id()), ("code", code)], count);
+        }
+    }
+}
+
+fn traffic(text: &mut Text, apps: &[Arc<LiveApp>], sent: &HashMap<Arc<str>, Traffic>) {
+    let received = |live: &LiveApp| live.received.sum();
+    let sent = |live: &LiveApp| sent.get(live.id()).copied().unwrap_or_default();
+    let mut family = text.counter("tidings_ws_messages_received_total", "Frames from clients.");
+    for live in apps {
+        family.sample(&[("app", live.id())], received(live).messages);
+    }
+    let mut family = text.counter("tidings_ws_received_bytes_total", "Bytes from clients.");
+    for live in apps {
+        family.sample(&[("app", live.id())], received(live).bytes);
+    }
+    let mut family = text.counter("tidings_ws_messages_sent_total", "Frames written to clients.");
+    for live in apps {
+        family.sample(&[("app", live.id())], sent(live).messages);
+    }
+    let mut family = text.counter("tidings_ws_sent_bytes_total", "Bytes of frames written to clients.");
+    for live in apps {
+        family.sample(&[("app", live.id())], sent(live).bytes);
+    }
+}
+
+fn channels(text: &mut Text, apps: &[Arc<LiveApp>]) {
+    const KINDS: [(ChannelKind, &str); 5] = [
+        (ChannelKind::Public, "public"),
+        (ChannelKind::Private, "private"),
+        (ChannelKind::Encrypted, "encrypted"),
+        (ChannelKind::Presence, "presence"),
+        (ChannelKind::User, "user"),
+    ];
+    let sizes: Vec<_> = apps.iter().map(|live| (live.id(), live.hub.sizes())).collect();
+    let of = |sizes: &[(ChannelKind, usize)], wanted| {
+        let sizes = sizes.iter().filter(|(kind, _)| *kind == wanted);
+        sizes.fold((0, 0), |(channels, subscriptions), (_, size)| (channels + 1, subscriptions + size))
+    };
+    let mut family = text.gauge("tidings_channels", "Channels with subscribers.");
+    for (app, sizes) in &sizes {
+        for (kind, name) in KINDS {
+            family.sample(&[("app", app), ("kind", name)], of(sizes, kind).0);
+        }
+    }
+    let mut family = text.gauge("tidings_subscriptions", "Subscriptions of connections to channels.");
+    for (app, sizes) in &sizes {
+        for (kind, name) in KINDS {
+            family.sample(&[("app", app), ("kind", name)], of(sizes, kind).1);
+        }
+    }
+}
+
+fn requests(text: &mut Text, node: &Node) {
+    let routes = crate::lock(&node.metrics.routes);
+    let mut family = text.counter("tidings_http_requests_total", "HTTP requests that were answered.");
+    for (route, requests) in &*routes {
+        for (status, count) in &requests.by_status {
+            family.sample(&[("route", route), ("status", &status.to_string())], count);
+        }
+    }
+    let help = "From a request's head to its answer.";
+    let mut family = text.histogram("tidings_http_request_duration_seconds", help);
+    for (route, requests) in &*routes {
+        family.histogram(&[("route", route)], &requests.durations);
+    }
+}
+
+fn refusals(text: &mut Text, node: &Node) {
+    let metrics = &node.metrics;
+    let help = "Connections closed because their client read too slowly.";
+    text.counter("tidings_slow_consumers_closed_total", help).sample(&[], metrics.slow_consumers_closed());
+    let help = "What was refused for its signature, key or origin, by what was wrong.";
+    let mut family = text.counter("tidings_auth_failures_total", help);
+    for (reason, count) in metrics.auth_failures.all() {
+        family.sample(&[("reason", reason)], count);
+    }
+    let help = "What was refused because a limit of the app was reached, by which.";
+    let mut family = text.counter("tidings_rate_limited_total", help);
+    for (scope, count) in metrics.rate_limited.all() {
+        family.sample(&[("scope", scope)], count);
+    }
+}
