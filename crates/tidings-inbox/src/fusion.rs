@@ -2,7 +2,7 @@
 //!
 //! Source: `facts/notifications.md`, section 1. Failures are answers with status 200: pages look for them there.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use hyper::{Method, StatusCode, header::HOST};
 use serde_json::{Value, json};
@@ -156,7 +156,10 @@ impl Inbox {
         if let Some(known) = self.store.sid_owner(brand.id, brands::hash(sid), self.now()).await? {
             return Ok(Accepted { external_id: known.external_id, is_test: known.is_test });
         }
-        let url = brand.sid_url.as_deref().ok_or(Refusal::SidNotAccepted)?;
+        let Some(url) = brand.sid_url.as_deref() else {
+            tracing::warn!(brand = brand.name, "nobody can log in: the brand has no sid_url");
+            return Err(Refusal::SidNotAccepted);
+        };
         match self.sids.check(url, sid).await {
             Ok(external_id) => Ok(Accepted { external_id, is_test: false }),
             Err(SidError::NotAccepted) => Err(Refusal::SidNotAccepted),
@@ -202,43 +205,53 @@ impl Inbox {
         let query = call.parts.uri.query().unwrap_or("");
         let callback = value(query, "callback");
         let done = match callback.as_deref() {
-            Some(name) if !is_callback(name) => Ok(None),
+            Some(name) if !is_callback(name) => Ok(Err("the callback is no function's name".into())),
             _ => self.channel_auth(call, name, query).await,
         };
         match (done, callback) {
-            (Ok(Some(auth)), None) => http::json(StatusCode::OK, &auth),
-            (Ok(Some(auth)), Some(callback)) => {
+            (Ok(Ok(auth)), None) => http::json(StatusCode::OK, &auth),
+            (Ok(Ok(auth)), Some(callback)) => {
                 http::reply(StatusCode::OK, "application/javascript", format!("{callback}({auth});"))
             }
-            (Ok(None), _) => http::json(StatusCode::FORBIDDEN, &json!({"error": "forbidden"})),
+            (Ok(Err(reason)), _) => {
+                http::because(http::json(StatusCode::FORBIDDEN, &json!({"error": "forbidden"})), reason)
+            }
             (Err(error), _) => unavailable(&error, &json!({"error": "internal error"})),
         }
     }
 
-    /// The signature for the caller's own channel, and for no other.
-    async fn channel_auth(&self, call: &Call, name: &str, query: &str) -> Result<Option<Value>, StoreError> {
-        let body = if call.parts.method == Method::POST {
-            str::from_utf8(&call.body).unwrap_or("")
-        } else if call.parts.method == Method::GET {
-            query
-        } else {
-            return Ok(None);
+    /// The signature for the caller's own channel, and for no other; or why there is none, in the log's words.
+    async fn channel_auth(
+        &self,
+        call: &Call,
+        name: &str,
+        query: &str,
+    ) -> Result<Result<Value, Cow<'static, str>>, StoreError> {
+        let no = |reason: &'static str| Ok(Err(reason.into()));
+        let body = match call.parts.method {
+            Method::POST => str::from_utf8(&call.body).unwrap_or(""),
+            Method::GET => query,
+            _ => return no("use GET or POST"),
         };
-        let Some(brand) = self.brands.by_name(&percent_decode(name)) else { return Ok(None) };
+        let Some(brand) = self.brands.by_name(&percent_decode(name)) else { return no("unknown brand") };
         if call.mount.as_ref().is_some_and(|mount| mount.id != brand.id) {
-            return Ok(None);
+            return no("the path names two brands");
         }
-        let Some(app) = self.server.app(&brand.app_id).filter(|app| app.enabled) else { return Ok(None) };
-        let Some(credential) = raw_value(query, "authToken") else { return Ok(None) };
-        let Some(owner) = self.owner_of(&brand, &percent_decode(credential)).await? else { return Ok(None) };
+        let Some(app) = self.server.app(&brand.app_id).filter(|app| app.enabled) else {
+            return no("the brand's app is not there, or disabled");
+        };
+        let Some(credential) = raw_value(query, "authToken") else { return no("authToken is missing") };
+        let owner = self.owner_of(&brand, &percent_decode(credential)).await?;
+        let Some(owner) = owner.filter(|owner| owner.brand == brand.id) else {
+            return no("authToken is neither a token nor a sid of a login that lasts");
+        };
         let socket_id = value(body, "socket_id").and_then(|id| id.parse::<SocketId>().ok());
-        let wanted = value(body, "channel_name").unwrap_or_default();
-        match socket_id {
-            Some(socket_id) if owner.brand == brand.id && wanted == wire::channel(owner).as_str() => {
-                Ok(Some(json!({"auth": channel::sign(&app, socket_id, &wanted, None)})))
-            }
-            _ => Ok(None),
+        let Some(socket_id) = socket_id else { return no("socket_id is missing, or none") };
+        let own = wire::channel(owner);
+        if value(body, "channel_name").as_deref() != Some(own.as_str()) {
+            return Ok(Err(format!("this login may join {own} and no other channel").into()));
         }
+        Ok(Ok(json!({"auth": channel::sign(&app, socket_id, own.as_str(), None)})))
     }
 
     /// Whose inbox the call is about.

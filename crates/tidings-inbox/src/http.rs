@@ -52,6 +52,10 @@ pub(crate) struct Call {
     pub(crate) segments: Vec<String>,
 }
 
+/// Why a request is refused, in the log's words; it goes with the answer, not in it.
+#[derive(Clone)]
+struct Reason(Cow<'static, str>);
+
 /// Who speaks at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Door {
@@ -137,7 +141,9 @@ impl Inbox {
             }
         };
         if reply.status().is_client_error() || reply.status().is_server_error() {
-            tracing::info!(%method, path = %masked(&path), status = reply.status().as_u16(), "inbox request refused");
+            let reason = reply.extensions().get::<Reason>().map_or("", |reason| &reason.0);
+            let (path, status) = (masked(&path), reply.status().as_u16());
+            tracing::info!(%method, %path, status, reason, "inbox request refused");
         }
         match door {
             Door::Fusion | Door::Own => shared_with_pages(reply, origin.as_ref(), shown.as_deref()),
@@ -172,10 +178,10 @@ fn unmounted<'a, 's>(segments: &'a [&'s str]) -> (Option<&'s str>, &'a [&'s str]
     }
 }
 
-/// A path as it may be logged: numbers and names, no more than that.
-fn masked(path: &str) -> Cow<'_, str> {
+/// A text of a request as it may be logged: not all of a long one.
+fn masked(text: &str) -> Cow<'_, str> {
     const MOST: usize = 120;
-    if path.len() <= MOST { path.into() } else { path.chars().take(MOST).collect::<String>().into() }
+    if text.len() <= MOST { text.into() } else { text.chars().take(MOST).collect::<String>().into() }
 }
 
 /// Lets pages of other origins read the answer: of all, or of those that the brand names.
@@ -188,8 +194,16 @@ fn shared_with_pages(mut reply: Reply, origin: Option<&HeaderValue>, brand: Opti
         headers.insert(VARY, HeaderValue::from_static("Origin"));
         let named = origin.and_then(|origin| origin.to_str().ok());
         let allowed = brand.is_some_and(|brand| named.is_some() && brand.allowed_origins.allow(named));
-        if let (true, Some(origin)) = (allowed, origin) {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        match (origin, brand) {
+            (Some(origin), _) if allowed => {
+                headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            }
+            (Some(origin), Some(brand)) => tracing::info!(
+                origin = %masked(&String::from_utf8_lossy(origin.as_bytes()).escape_debug().to_string()),
+                brand = brand.name,
+                "the page's origin is none of the brand's allowed_origins"
+            ),
+            _ => {}
         }
     }
     for (name, value) in [
@@ -244,6 +258,12 @@ fn text(status: StatusCode, body: &'static str) -> Reply {
 pub(crate) fn empty(status: StatusCode) -> Reply {
     let mut reply = Response::new(Full::default());
     *reply.status_mut() = status;
+    reply
+}
+
+/// Says in the log why.
+pub(crate) fn because(mut reply: Reply, reason: impl Into<Cow<'static, str>>) -> Reply {
+    reply.extensions_mut().insert(Reason(reason.into()));
     reply
 }
 

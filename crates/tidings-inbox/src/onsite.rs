@@ -29,12 +29,16 @@ const BATCH_MAX: usize = 1000;
 /// Why an item is not taken. What is not passing is lost at the sender.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
+    #[error("no x-api-key header")]
+    NoKey,
     #[error("wrong api key")]
     Key,
     #[error("unreadable body: {0}")]
     Unreadable(String),
     #[error("unknown brand")]
     UnknownBrand,
+    #[error("unknown brand {0}")]
+    NoBrand(i64),
     #[error("the api key is another brand's")]
     OtherBrand,
     #[error("bad field {field}: {expected} is expected")]
@@ -56,9 +60,9 @@ enum Refusal {
 impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
-            Refusal::Key => StatusCode::UNAUTHORIZED,
+            Refusal::NoKey | Refusal::Key => StatusCode::UNAUTHORIZED,
             Refusal::Unreadable(_) => StatusCode::BAD_REQUEST,
-            Refusal::UnknownBrand | Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::UnknownBrand | Refusal::NoBrand(_) | Refusal::NotFound => StatusCode::NOT_FOUND,
             Refusal::OtherBrand => StatusCode::FORBIDDEN,
             Refusal::Field { .. } | Refusal::Content(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -158,7 +162,7 @@ impl Inbox {
 
     /// What the sender's key opens.
     fn sender(&self, call: &Call) -> Result<KeyScope, Refusal> {
-        let key = http::header(&call.parts.headers, "x-api-key").ok_or(Refusal::Key)?;
+        let key = http::header(&call.parts.headers, "x-api-key").ok_or(Refusal::NoKey)?;
         self.brands.scope(key.trim()).ok_or(Refusal::Key)
     }
 
@@ -194,8 +198,8 @@ impl Inbox {
             (Some(value), _) if !value.is_null() => {
                 let expected = Refusal::Field { field: "activity.brand_id", expected: "a number" };
                 let number = integer(value).ok_or(expected)?;
-                let id = BrandId::new(number).ok_or(Refusal::UnknownBrand)?;
-                self.brands.by_id(id).ok_or(Refusal::UnknownBrand)?.id
+                let brand = BrandId::new(number).and_then(|id| self.brands.by_id(id));
+                brand.ok_or(Refusal::NoBrand(number))?.id
             }
             (_, KeyScope::Brand(id)) => mounted.unwrap_or(id),
             (_, KeyScope::Installation) => {
@@ -271,6 +275,7 @@ fn refused(refusal: &Refusal) -> Reply {
         tracing::error!(%error, "a notification could not be stored");
     }
     let reply = http::json(status, &json!({"error": refusal.to_string(), "code": status.as_u16()}));
+    let reply = http::because(reply, refusal.to_string());
     match refusal {
         Refusal::Store(_) | Refusal::Incomplete => http::later(reply),
         Refusal::Method => http::use_method(reply, "POST"),

@@ -50,7 +50,8 @@ impl Problem {
             "status": status.as_u16(),
             "detail": self.to_string(),
         });
-        let mut reply = http::reply(status, "application/problem+json", body.to_string());
+        let reply = http::reply(status, "application/problem+json", body.to_string());
+        let mut reply = http::because(reply, self.to_string());
         match self {
             Problem::Unauthorized(_) => {
                 reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

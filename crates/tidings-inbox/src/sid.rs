@@ -4,6 +4,7 @@
 
 use std::{
     collections::HashMap,
+    iter,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -90,7 +91,8 @@ impl Checker {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(json!({"sid": sid}).to_string())))
             .map_err(|error| unreachable(&error))?;
-        let answer = self.client.request(request).await.map_err(|error| unreachable(&error))?;
+        let answer =
+            self.client.request(request).await.map_err(|error| SidError::Unreachable(causes(&error)))?;
         match answer.status() {
             StatusCode::OK => {}
             status if status.is_client_error() => return Err(SidError::NotAccepted),
@@ -100,6 +102,14 @@ impl Checker {
         let body = body.map_err(|error| unreachable(&error))?.to_bytes();
         user_id(&body).ok_or(SidError::NoUser)
     }
+}
+
+/// What went wrong, down to the reason: an outer error says little.
+fn causes(error: &dyn std::error::Error) -> String {
+    iter::successors(Some(error), |error| error.source())
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// The operator's word for the user, as text: some write it as a number.

@@ -726,11 +726,7 @@ fn a_server_that_is_not_there() {
     assert_eq!(no_channel.code, 2);
     let no_app = folder.run(&["trigger", "--data-dir", "nowhere", "demo", "hello"]);
     assert_eq!(no_app.code, 2);
-    assert!(
-        no_app.err.contains("there is no app: neither the configuration nor nowhere has one"),
-        "{}",
-        no_app.err
-    );
+    assert!(no_app.err.contains("/nowhere has one; run this where the server runs"), "{}", no_app.err);
     assert!(!folder.0.join("nowhere").exists());
 }
 

@@ -91,6 +91,12 @@ pub enum StoreError {
         /// What is wrong with them.
         source: SettingsError,
     },
+    /// Another process serves this store: both would tell the same pages.
+    #[error("another server uses {}; stop it, or name another directory with --data-dir", .data_dir.display())]
+    Served {
+        /// The directory.
+        data_dir: PathBuf,
+    },
     /// More waits to be written than may.
     #[error("more waits to be stored than can be; try again later")]
     Overloaded,

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tidings_store::{
-    Announcement, Announcements, Counts, Filter, Ids, News, NotificationId, Set, SharedStore, Which,
+    Announcement, Announcements, Counts, Filter, Ids, News, NotificationId, Set, SharedStore, StoreError,
+    Which,
 };
 use tokio::time::timeout;
 
 use super::{DEADLINE, Home, added, at, brand, cases, keyed, next, titled, to, user};
 
 cases!(
+    two_servers_do_not_share_a_store,
     all_is_told_in_the_order_of_commits,
     a_change_is_told_with_what_the_inbox_then_holds,
     what_changes_nothing_is_not_told,
@@ -238,4 +240,13 @@ async fn what_another_process_stores_is_told_within_a_second(home: Home) {
     let told = timeout(Duration::from_secs(1), announcements.next()).await.expect("in time").expect("open");
     assert_eq!(told.news, News::Changed { set: Set::Read, ids: Ids::All });
     assert_eq!(told.counts, changed.counts);
+}
+
+async fn two_servers_do_not_share_a_store(home: Home) {
+    let first = home.serve();
+    let second = SharedStore::serve(home.data_dir());
+    assert!(matches!(second, Err(StoreError::Served { .. })), "both would tell the same pages");
+    drop(home.beside());
+    drop(first);
+    home.serve();
 }

@@ -31,7 +31,7 @@ fn acorn() -> Brand {
 }
 
 async fn brands_are_kept_by_id_and_name(home: Home) {
-    let (store, _announcements) = home.serve();
+    let (store, announcements) = home.serve();
     let other = Brand { id: brand(3), name: "birch".to_owned(), sid_url: None, ..acorn() };
     for new in [acorn(), other.clone()] {
         assert_eq!(store.put_brand(new, Put::Add, at(0)).await.expect("stored"), Ok(()));
@@ -47,7 +47,7 @@ async fn brands_are_kept_by_id_and_name(home: Home) {
     assert_eq!(store.put_brand(again.clone(), Put::Replace, at(2)).await.expect("stored"), Ok(()));
     let new = Brand { id: brand(9), name: "dill".to_owned(), ..acorn() };
     assert_eq!(store.put_brand(new.clone(), Put::Replace, at(2)).await.expect("stored"), Ok(()));
-    drop(store);
+    drop((store, announcements));
     let (store, _announcements) = home.serve();
     assert_eq!(store.brands_and_keys().await.expect("read").0, [other, again, new]);
 }

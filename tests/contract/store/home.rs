@@ -1,6 +1,10 @@
 //! Where a store is kept, and what is done to it behind its back.
 
-use std::{env, fs, path::PathBuf, process};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process,
+};
 
 use rusqlite::{Connection, params};
 use tidings_store::{Announcements, SharedStore};
@@ -33,6 +37,10 @@ impl Home {
     /// A place for another store, within this one.
     pub(super) fn room(&self, number: u64) -> Self {
         Home { data_dir: self.data_dir.join(number.to_string()) }
+    }
+
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.data_dir
     }
 
     /// Opens the store as the server does.

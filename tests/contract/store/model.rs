@@ -246,7 +246,8 @@ struct Run {
     random: Random,
     now: Timestamp,
     server: SharedStore,
-    announcements: Announcements,
+    /// Nothing only while one server ends and the next begins.
+    announcements: Option<Announcements>,
     beside: Option<SharedStore>,
     model: Model,
     page: Page,
@@ -276,7 +277,7 @@ impl Run {
             random: Random(seed),
             now: at(0),
             server,
-            announcements,
+            announcements: Some(announcements),
             beside,
             model: Model::default(),
             page: Page::default(),
@@ -397,17 +398,23 @@ impl Run {
         };
     }
 
+    fn announcements(&mut self) -> &mut Announcements {
+        self.announcements.as_mut().expect("a server runs")
+    }
+
     /// Another server takes over what this one has not been told to forget.
     async fn restart(&mut self, home: &Home) {
         self.heed_at_once();
-        (self.server, self.announcements) = home.serve();
+        self.announcements = None;
+        let (server, announcements) = home.serve();
+        (self.server, self.announcements) = (server, Some(announcements));
         // What is told again changes nothing: the page has it already.
         let mut again = Vec::new();
         let marker = self.mark().await;
         loop {
-            let told = next(&mut self.announcements).await;
+            let told = next(self.announcements()).await;
             again.push(told.seq);
-            self.announcements.told(told.seq);
+            self.announcements().told(told.seq);
             if matches!(&told.news, News::Created(new) if new.id == marker) {
                 break;
             }
@@ -424,9 +431,9 @@ impl Run {
 
     /// Heeds what has been told; a server alone tells before it answers.
     fn heed_at_once(&mut self) {
-        while let Some(told) = unconstrained(self.announcements.next()).now_or_never() {
+        while let Some(told) = unconstrained(self.announcements().next()).now_or_never() {
             let told = told.expect("the store is open");
-            self.announcements.told(told.seq);
+            self.announcements().told(told.seq);
             self.page.heed(&told, self.now);
             let there = self.page.shown.values().filter(|one| one.owner == told.owner);
             let counts = count(there.filter(|one| is_there(one, self.now)));
@@ -437,7 +444,7 @@ impl Run {
     async fn heed_up_to_here(&mut self) {
         let marker = self.mark().await;
         loop {
-            let told = next(&mut self.announcements).await;
+            let told = next(self.announcements()).await;
             if matches!(&told.news, News::Created(new) if new.id == marker) {
                 break;
             }

@@ -104,9 +104,32 @@ impl Inbox {
             due_at,
             key: key.map(|key| format!("broadcasts:{key}")),
         };
-        let (broadcast, _) = self.store.add_broadcast(new, now).await?;
+        let (audience, payload) = (kind(&new.audience), new.payload.clone());
+        let (broadcast, is_new) = self.store.add_broadcast(new, now).await?;
+        if !is_new && (broadcast.audience != audience || !says_the_same(&broadcast.payload, &payload)) {
+            return Err(Problem::Unacceptable(
+                "this Idempotency-Key was used for another broadcast".to_owned(),
+            ));
+        }
         Ok(accepted(&broadcast, call))
     }
+}
+
+fn kind(audience: &Audience) -> AudienceKind {
+    match audience {
+        Audience::All => AudienceKind::All,
+        Audience::Tag(tag) => AudienceKind::Tag(tag.clone()),
+        Audience::Users(_) => AudienceKind::Listed,
+    }
+}
+
+/// Whether two payloads differ in nothing but when they were made.
+fn says_the_same(one: &str, other: &str) -> bool {
+    let said = |payload: &str| {
+        let payload: Value = serde_json::from_str(payload).unwrap_or_default();
+        (payload["template"].clone(), payload["values"].clone())
+    };
+    said(one) == said(other)
 }
 
 const NO_BROADCAST: Problem = Problem::NotFound("broadcast");

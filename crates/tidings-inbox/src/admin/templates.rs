@@ -44,7 +44,10 @@ impl Inbox {
                 Ok(ok(&shown(&found.ok_or(NO_TEMPLATE)?)))
             }
             (&Method::PUT, [name]) => {
-                let name = parse(name)?;
+                let name = parse(name).map_err(|_| {
+                    let forms = "a template's name is default, action:<id>, activity:<id> or name:<word>";
+                    Problem::Unacceptable(forms.to_owned())
+                })?;
                 let body: Map<String, Value> = read_json(&call.body)?;
                 let Saying { body, .. } = Saying::of_content(body, Map::new())?;
                 let stored = StoredTemplate { name, body: body.to_string(), updated_at: self.now() };

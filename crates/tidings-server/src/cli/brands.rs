@@ -76,10 +76,10 @@ pub(super) struct ShowArgs {
 pub(super) struct KeyArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// The brand's name or number
+    /// The brand's name or number; or --all
     #[arg(required_unless_present = "all")]
     brand: Option<String>,
-    /// For all brands
+    /// For all brands, and the admin API
     #[arg(long, conflicts_with = "brand")]
     all: bool,
 }
@@ -148,6 +148,9 @@ fn add(args: AddArgs, environment: &Environment) -> Result<(), CliError> {
     if known.iter().any(|other| other.name == brand.name) {
         return Err(taken(BrandTaken::Name));
     }
+    if brand.sid_url.is_none() && !brand.test_sid {
+        eprintln!("warning: nobody can log in to a brand that has neither --sid-url nor --test-sid");
+    }
     let store = Store::open(&config.data_dir)?;
     store.put_brand(&brand, Put::Add, now())?.map_err(taken)?;
     let key = new_key(&store, KeyScope::Brand(brand.id))?;
@@ -176,7 +179,7 @@ fn list(args: &StoreArgs, environment: &Environment) -> Result<(), CliError> {
 
 fn show(args: &ShowArgs, environment: &Environment) -> Result<(), CliError> {
     let config = args.store.config.load(environment)?;
-    let brand = known::choose_brand(all(&config)?, Some(&args.brand))?;
+    let brand = known::choose_brand(all(&config)?, Some(&args.brand), &config)?;
     let stored = match Store::open_existing(&config.data_dir)? {
         Some(store) => store.brands_and_keys()?.1,
         None => Vec::new(),
@@ -195,7 +198,7 @@ fn show(args: &ShowArgs, environment: &Environment) -> Result<(), CliError> {
 fn key(args: &KeyArgs, environment: &Environment) -> Result<(), CliError> {
     let config = args.config.load(environment)?;
     let scope = match &args.brand {
-        Some(wanted) => KeyScope::Brand(known::choose_brand(all(&config)?, Some(wanted))?.id),
+        Some(wanted) => KeyScope::Brand(known::choose_brand(all(&config)?, Some(wanted), &config)?.id),
         None => KeyScope::Installation,
     };
     let key = new_key(&Store::open(&config.data_dir)?, scope)?;

@@ -1,6 +1,10 @@
 //! Why a verb could not do its work.
 
-use std::{io, net::SocketAddr, path::PathBuf};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use tidings_inbox::ContentError;
 use tidings_protocol::{channel::ChannelNameError, socket_id::SocketIdError};
@@ -26,8 +30,9 @@ pub(super) enum CliError {
     Bind { address: SocketAddr, source: io::Error },
     /// There is no app to act for.
     #[error(
-        "there is no app: neither the configuration nor {} has one; start `tidings` once, or `tidings apps add`",
-        .data_dir.display()
+        "there is no app: neither the configuration nor {} has one; run this where the server runs, or name its \
+         --data-dir; or start `tidings` once, or `tidings apps add`",
+        absolute(.data_dir)
     )]
     NoApp { data_dir: PathBuf },
     /// There are several apps to act for.
@@ -41,9 +46,11 @@ pub(super) enum CliError {
     NotStored { id: String, ids: Vec<String> },
     /// There is no brand to act for.
     #[error(
-        "there is no brand: neither the configuration nor the data directory has one; `tidings brands add` makes one"
+        "there is no brand: neither the configuration nor {} has one; run this where the server runs, or name its \
+         --data-dir; or `tidings brands add`",
+        absolute(.data_dir)
     )]
-    NoBrand,
+    NoBrand { data_dir: PathBuf },
     /// There are several brands to act for.
     #[error("there are several brands; choose one with --brand: {}", .names.join(", "))]
     WhichBrand { names: Vec<String> },
@@ -113,7 +120,7 @@ impl CliError {
             | CliError::WhichApp { .. }
             | CliError::UnknownApp { .. }
             | CliError::NotStored { .. }
-            | CliError::NoBrand
+            | CliError::NoBrand { .. }
             | CliError::WhichBrand { .. }
             | CliError::UnknownBrand { .. }
             | CliError::BrandTaken { .. }
@@ -166,6 +173,11 @@ fn bind_reason(error: &io::Error) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+/// A path that can be found from everywhere.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).as_deref().unwrap_or(path).display().to_string()
 }
 
 fn there_are(ids: &[String]) -> String {

@@ -32,7 +32,7 @@ pub(super) struct InboxArgs {
 
 pub(super) fn run(args: &InboxArgs, environment: &Environment) -> Result<Exit, CliError> {
     let config = args.config.load(environment)?;
-    let brand = known::choose_brand(brands::all(&config)?, args.brand.as_deref())?;
+    let brand = known::choose_brand(brands::all(&config)?, args.brand.as_deref(), &config)?;
     let now = Timestamp::from_unix(Clock::system().unix());
     let filter = Filter { read: args.unread.then_some(false), archived: args.archived, ..Filter::default() };
     let found = target::block_on(async {

@@ -34,7 +34,11 @@ pub(super) fn configured_brands(configured: &[BrandConfig]) -> Brands {
 }
 
 /// The brand to act for: the one of this id or name, or else the only one that there is.
-pub(super) fn choose_brand(mut brands: Vec<Brand>, wanted: Option<&str>) -> Result<Brand, CliError> {
+pub(super) fn choose_brand(
+    mut brands: Vec<Brand>,
+    wanted: Option<&str>,
+    config: &Config,
+) -> Result<Brand, CliError> {
     let names = || brands.iter().map(|brand| brand.name.clone()).collect();
     match wanted {
         Some(wanted) => {
@@ -45,7 +49,7 @@ pub(super) fn choose_brand(mut brands: Vec<Brand>, wanted: Option<&str>) -> Resu
             }
         }
         None if brands.len() > 1 => Err(CliError::WhichBrand { names: names() }),
-        None => brands.pop().ok_or(CliError::NoBrand),
+        None => brands.pop().ok_or_else(|| CliError::NoBrand { data_dir: config.data_dir.clone() }),
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct NotifyArgs {
 
 pub(super) fn run(args: NotifyArgs, environment: &Environment) -> Result<Exit, CliError> {
     let config = args.config.load(environment)?;
-    let brand = known::choose_brand(brands::all(&config)?, args.brand.as_deref())?;
+    let brand = known::choose_brand(brands::all(&config)?, args.brand.as_deref(), &config)?;
     let now = Timestamp::from_unix(Clock::system().unix());
     let display = if args.silent { "silent" } else { "push" };
     let fields = [
@@ -65,14 +65,21 @@ pub(super) fn run(args: NotifyArgs, environment: &Environment) -> Result<Exit, C
         content: Fields::pick(&object).into_content(now)?,
         source_key: args.key.map(|key| SourceKey { source: "cli", key }),
     };
-    let added = target::block_on(async {
+    let (known, added) = target::block_on(async {
         let store = SharedStore::beside(&config.data_dir)?;
+        let known = store.user_called(brand.id, args.user.clone()).await?;
         let added = store.add(vec![new], now).await?;
-        Ok(added.into_iter().next().unwrap_or(Err(StoreError::Stopped))?)
+        Ok((known, added.into_iter().next().unwrap_or(Err(StoreError::Stopped))?))
     })?;
-    match added {
-        Added::New(id) => print_line(format_args!("stored {id} for {} of {}", args.user, brand.name))?,
-        Added::Known(id) => print_line(format_args!("{id} was stored before"))?,
+    match (added, known) {
+        (Added::Known(id), _) => print_line(format_args!("{id} was stored before"))?,
+        (Added::New(id), Some(_)) => {
+            print_line(format_args!("stored {id} for {} of {}", args.user, brand.name))?
+        }
+        (Added::New(id), None) => print_line(format_args!(
+            "stored {id} for {} of {}, who has not been heard of before",
+            args.user, brand.name
+        ))?,
     }
     Ok(Exit::Done)
 }

@@ -86,7 +86,7 @@ impl Screen<'_> {
     {}
 
 ",
-                self.command("notify", &["test Hello 'It is kept until it is deleted.'"])
+                self.command("notify", &["--brand demo test Hello 'It is kept until it is deleted.'"])
             ),
             _ => String::new(),
         }
@@ -180,7 +180,7 @@ Tidings {}  listening on http://127.0.0.1:6001
 
   To put a notification into the inbox that the demo page shows:
 
-    tidings notify test Hello 'It is kept until it is deleted.'
+    tidings notify --brand demo test Hello 'It is kept until it is deleted.'
 
 ",
             env!("CARGO_PKG_VERSION")

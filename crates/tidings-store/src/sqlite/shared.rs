@@ -1,6 +1,7 @@
 //! The store as a server's many tasks use it.
 
 use std::{
+    fs::{File, TryLockError},
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -38,6 +39,8 @@ pub struct SharedStore {
 pub struct Announcements {
     waiting: mpsc::Receiver<Announcement>,
     told: Arc<AtomicI64>,
+    /// While it is held, no other process is given announcements.
+    _lock: File,
 }
 
 #[derive(Debug)]
@@ -56,7 +59,9 @@ impl SharedStore {
         let (sender, waiting) = mpsc::channel(ANNOUNCEMENTS);
         let told = Arc::new(AtomicI64::new(0));
         let teller = Teller { announcements: sender, told: told.clone() };
-        Ok((Self::open(data_dir, Some(teller))?, Announcements { waiting, told }))
+        let store = Self::open(data_dir, Some(teller))?;
+        let lock = lock(data_dir)?;
+        Ok((store, Announcements { waiting, told, _lock: lock }))
     }
 
     /// Opens the store in the directory beside a server that may be running; it makes the announcements.
@@ -112,6 +117,20 @@ impl SharedStore {
             done
         };
         task::spawn_blocking(read).await.unwrap_or(Err(StoreError::Stopped))
+    }
+}
+
+/// The file that one serving process at a time has locked; it is empty.
+const LOCK: &str = "serving.lock";
+
+fn lock(data_dir: &Path) -> Result<File, StoreError> {
+    let path = data_dir.join(LOCK);
+    let cannot_open = |_| StoreError::Open { path: path.clone() };
+    let file = File::options().create(true).append(true).open(&path).map_err(cannot_open)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Served { data_dir: data_dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(cannot_open(error)),
     }
 }
 
