@@ -12,7 +12,7 @@ use tidings_protocol::{
 };
 use tidings_server::{AppsHandle, Clock, Drain, Server, ServerConfig};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
     sync::mpsc,
     task::JoinHandle,
@@ -53,11 +53,17 @@ impl TestServer {
         Self::start_with(app(), Clock::system()).await
     }
 
-    #[expect(clippy::unused_async, reason = "binding needs the runtime that an async test is in")]
     pub(crate) async fn start_with(app: App, clock: Clock) -> Self {
+        Self::start_prepared(app, clock, |_| {}).await
+    }
+
+    /// With something done to the server before it runs.
+    #[expect(clippy::unused_async, reason = "binding needs the runtime that an async test is in")]
+    pub(crate) async fn start_prepared(app: App, clock: Clock, prepare: impl FnOnce(&mut Server)) -> Self {
         let config =
             ServerConfig { host: [127, 0, 0, 1].into(), port: 0, activity_timeout: Duration::from_mins(2) };
-        let server = Server::bind(config, vec![app.clone()], clock).expect("a free port");
+        let mut server = Server::bind(config, vec![app.clone()], clock).expect("a free port");
+        prepare(&mut server);
         let (address, apps) = (server.local_addr(), server.apps());
         let (orders, given) = mpsc::channel(1);
         let running = tokio::spawn(server.run(given));
@@ -254,7 +260,9 @@ pub(crate) async fn open(server: &TestServer, path: &str) -> WebSocketStream<Tcp
     timeout(DEADLINE, client_async(request, stream)).await.expect("in time").expect("an upgrade").0
 }
 
-pub(crate) async fn next_frame(ws: &mut WebSocketStream<TcpStream>) -> Result<Value, Closed> {
+pub(crate) async fn next_frame<S: AsyncRead + AsyncWrite + Unpin>(
+    ws: &mut WebSocketStream<S>,
+) -> Result<Value, Closed> {
     loop {
         match timeout(DEADLINE, ws.next()).await.expect("a frame in time") {
             Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),

@@ -9,3 +9,4 @@ mod http_api;
 mod leaving;
 mod lifecycle;
 mod metrics;
+mod tls;

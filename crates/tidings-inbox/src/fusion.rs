@@ -15,7 +15,7 @@ use tidings_store::{
 };
 
 use crate::{
-    Inbox, brands,
+    Entrance, Inbox, brands,
     http::{self, Call, Reply},
     sid::SidError,
     wire,
@@ -121,9 +121,9 @@ impl Inbox {
                 "pusherKey": app.key,
                 "pusherRegion": brand.region,
                 "wsHost": here.host(),
-                "wsPort": here.port(),
-                "wssPort": here.port(),
-                "forceTLS": here.is_tls,
+                "wsPort": here.ws_port(),
+                "wssPort": here.wss_port(),
+                "forceTLS": here.is_tls(),
             }),
         ))
     }
@@ -299,7 +299,7 @@ struct Accepted {
 
 /// The address by which a page reaches this server: as it has just done.
 struct Here<'a> {
-    is_tls: bool,
+    entrance: Entrance,
     authority: &'a str,
 }
 
@@ -307,14 +307,37 @@ impl<'a> Here<'a> {
     /// What these headers say goes back to their sender alone.
     fn of(call: &'a Call) -> Self {
         let headers = &call.parts.headers;
-        let is_tls = http::header(headers, "x-forwarded-proto")
-            .is_some_and(|scheme| scheme.split(',').next().is_some_and(|first| first.trim() == "https"));
+        let forwarded = http::header(headers, "x-forwarded-proto");
+        let entrance = match forwarded.and_then(|scheme| scheme.split(',').next()).map(str::trim) {
+            // Whoever forwards has ports of its own.
+            Some("https") => Entrance::Tls { plain_port: None },
+            Some(_) => Entrance::Plain { tls_port: None },
+            None => call.parts.extensions.get().copied().unwrap_or(Entrance::Plain { tls_port: None }),
+        };
         let authority = http::header(headers, HOST.as_str()).unwrap_or("localhost");
-        Here { is_tls, authority }
+        Here { entrance, authority }
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.entrance, Entrance::Tls { .. })
     }
 
     fn scheme(&self) -> &'static str {
-        if self.is_tls { "https" } else { "http" }
+        if self.is_tls() { "https" } else { "http" }
+    }
+
+    fn ws_port(&self) -> u16 {
+        match self.entrance {
+            Entrance::Tls { plain_port: Some(port) } => port,
+            Entrance::Tls { plain_port: None } | Entrance::Plain { .. } => self.port(),
+        }
+    }
+
+    fn wss_port(&self) -> u16 {
+        match self.entrance {
+            Entrance::Plain { tls_port: Some(port) } => port,
+            Entrance::Plain { tls_port: None } | Entrance::Tls { .. } => self.port(),
+        }
     }
 
     fn host(&self) -> &'a str {
@@ -322,7 +345,7 @@ impl<'a> Here<'a> {
     }
 
     fn port(&self) -> u16 {
-        self.split().1.unwrap_or(if self.is_tls { 443 } else { 80 })
+        self.split().1.unwrap_or(if self.is_tls() { 443 } else { 80 })
     }
 
     fn split(&self) -> (&'a str, Option<u16>) {
@@ -466,12 +489,20 @@ mod tests {
     #[test]
     fn tells_where_it_was_reached() {
         let check = |authority: &str, host: &str, port: u16| {
-            let here = Here { is_tls: true, authority };
-            assert_eq!((here.host(), here.port()), (host, port), "{authority}");
+            let here = Here { entrance: Entrance::Tls { plain_port: None }, authority };
+            assert_eq!((here.host(), here.wss_port()), (host, port), "{authority}");
         };
         check("127.0.0.1:6001", "127.0.0.1", 6001);
         check("notify.example", "notify.example", 443);
         check("[::1]:6001", "[::1]", 6001);
         check("[::1]", "[::1]", 443);
+        let check = |entrance, authority, ws: u16, wss: u16| {
+            let here = Here { entrance, authority };
+            assert_eq!((here.ws_port(), here.wss_port()), (ws, wss), "{entrance:?}");
+        };
+        check(Entrance::Plain { tls_port: None }, "a:6001", 6001, 6001);
+        check(Entrance::Plain { tls_port: Some(6443) }, "a:6001", 6001, 6443);
+        check(Entrance::Tls { plain_port: Some(6001) }, "a:6443", 6001, 6443);
+        check(Entrance::Tls { plain_port: None }, "a", 443, 443);
     }
 }

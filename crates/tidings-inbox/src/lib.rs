@@ -47,6 +47,21 @@ pub struct Outside {
     pub random: fn() -> [u8; 32],
 }
 
+/// The way by which a request came to the server: an extension of the request. Without it, it is a plain one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entrance {
+    /// In the open; TLS is spoken at another port, if at all.
+    Plain {
+        /// That port.
+        tls_port: Option<u16>,
+    },
+    /// Under TLS; the other port is in the open, if there is one.
+    Tls {
+        /// That port.
+        plain_port: Option<u16>,
+    },
+}
+
 impl Inbox {
     /// An inbox over this store, for these brands.
     #[must_use]

@@ -17,6 +17,8 @@ pub mod metrics;
 mod node;
 pub mod random;
 mod server;
+mod stream;
+pub mod tls;
 mod users;
 mod wheel;
 mod ws;

@@ -9,30 +9,31 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Sleep, sleep},
 };
+
+use crate::stream::Stream;
 
 /// What a peer still sends after the end is read this long and this far, and thrown away.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// A TCP stream whose shutdown reads what the peer is still sending: the kernel answers unread bytes with a reset,
+/// A stream whose shutdown reads what the peer is still sending: the kernel answers unread bytes with a reset,
 /// and a reset takes the last answer away from the peer before it has read it.
 #[derive(Debug)]
 pub(crate) struct Lingering {
-    stream: TcpStream,
+    stream: Stream,
     /// When it ends at the latest, once it is shut down.
     until: Option<Pin<Box<Sleep>>>,
     left: usize,
 }
 
 impl Lingering {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: Stream) -> Self {
         Lingering { stream, until: None, left: LINGER_BYTES }
     }
 
-    pub(crate) fn into_inner(self) -> TcpStream {
+    pub(crate) fn into_inner(self) -> Stream {
         self.stream
     }
 }
@@ -50,18 +51,6 @@ impl AsyncRead for Lingering {
 impl AsyncWrite for Lingering {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

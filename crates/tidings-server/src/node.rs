@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     hash::Hash,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -27,6 +27,7 @@ use crate::{
     hub::{Seat, fanout::Fanout},
     lock,
     metrics::{Metrics, Traffic},
+    tls::Certificates,
     wheel::Wheel,
     ws::{
         frame::Frame,
@@ -53,6 +54,8 @@ pub(crate) struct Node {
     /// The store could not be read when it was last looked at.
     store_fails: AtomicBool,
     fanout: Arc<Fanout>,
+    /// Where TLS is spoken.
+    certificates: OnceLock<Arc<Certificates>>,
 }
 
 /// Why a server is not ready.
@@ -81,6 +84,7 @@ impl Node {
             phase: watch::Sender::new(Phase::Serving),
             store_fails: AtomicBool::new(false),
             fanout,
+            certificates: OnceLock::new(),
         }
     }
 
@@ -164,6 +168,16 @@ impl Node {
     /// Every socket that is open; those that come later are closed at once if the server is [closing](Phase::Closing).
     pub(crate) fn all_sockets(&self) -> Vec<Arc<Socket>> {
         self.sockets.iter().map(|socket| socket.clone()).collect()
+    }
+
+    /// Has the metrics tell of these certificates.
+    pub(crate) fn shows(&self, certificates: &Arc<Certificates>) {
+        self.certificates.get_or_init(|| certificates.clone());
+    }
+
+    /// How long after 1970 began the certificate that is shown ends to be valid.
+    pub(crate) fn certificate_expires(&self) -> Option<Duration> {
+        self.certificates.get()?.expires()
     }
 
     /// How many sockets are open.

@@ -10,7 +10,7 @@ use std::{
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
-use tidings_inbox::Inbox;
+use tidings_inbox::{Entrance, Inbox};
 use tidings_protocol::{App, connection::Timing};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -25,6 +25,8 @@ use crate::{
     linger::Lingering,
     metrics::{self, Metrics},
     node::Node,
+    stream::Stream,
+    tls::Certificates,
     wheel,
 };
 
@@ -45,9 +47,20 @@ pub struct Server {
     /// One for each core, all of the same address: whichever core has time takes the next connection.
     listeners: Vec<TcpListener>,
     for_operators: Option<TcpListener>,
+    tls: Tls,
     cores: Cores,
     node: Arc<Node>,
     inbox: Option<Arc<Inbox>>,
+}
+
+/// Where TLS is spoken.
+#[derive(Debug)]
+enum Tls {
+    Nowhere,
+    /// At the one address there is.
+    Everywhere(Arc<Certificates>),
+    /// At an address beside the plain one.
+    Beside(Vec<TcpListener>, Arc<Certificates>),
 }
 
 /// The apps of a running server, to be replaced when they change.
@@ -89,13 +102,10 @@ impl Server {
     fn bind_on(cores: Cores, config: ServerConfig, apps: Vec<App>, clock: Clock) -> io::Result<Server> {
         let listener = listen(SocketAddr::new(config.host, config.port))?;
         let timing = Timing { activity_timeout: config.activity_timeout, ..Timing::default() };
-        let on_core = |core| {
-            let _entered = cores.enter(core);
-            TcpListener::from_std(listener.try_clone()?.into())
-        };
-        let listeners = (0..cores.len()).map(on_core).collect::<io::Result<_>>()?;
+        let listeners = listen_on(&cores, &listener)?;
         let node = Node::new(apps, clock, timing, &cores, config.host.is_loopback());
-        Ok(Server { listeners, for_operators: None, cores, node: Arc::new(node), inbox: None })
+        let (tls, for_operators) = (Tls::Nowhere, None);
+        Ok(Server { listeners, tls, for_operators, cores, node: Arc::new(node), inbox: None })
     }
 
     /// Has an inbox as well; call it within a runtime.
@@ -103,6 +113,28 @@ impl Server {
     pub fn with_inbox(self, parts: InboxParts) -> Self {
         let inbox = inbox::start(&self.node, parts);
         Server { inbox: Some(inbox), ..self }
+    }
+
+    /// Speaks TLS, and nothing else, at its address.
+    pub fn set_tls(&mut self, certificates: Arc<Certificates>) {
+        self.node.shows(&certificates);
+        self.tls = Tls::Everywhere(certificates);
+    }
+
+    /// Speaks TLS at a second address. Returns it, with the port that was taken.
+    ///
+    /// # Errors
+    /// If the address cannot be had.
+    pub fn bind_tls(
+        &mut self,
+        address: SocketAddr,
+        certificates: Arc<Certificates>,
+    ) -> io::Result<SocketAddr> {
+        let listeners = listen_on(&self.cores, &listen(address)?)?;
+        let address = listeners[0].local_addr()?;
+        self.node.shows(&certificates);
+        self.tls = Tls::Beside(listeners, certificates);
+        Ok(address)
     }
 
     /// Listens at a second address too, for `/metrics` and the probes alone. Returns the address, with the port that was
@@ -137,14 +169,15 @@ impl Server {
     /// told and what was under way is finished. A later order replaces what is left of an earlier one; without anybody
     /// who could give orders it leaves at once.
     pub async fn run(self, mut orders: mpsc::Receiver<Drain>) {
-        let Server { listeners, for_operators, cores, node, inbox } = self;
+        let Server { listeners, tls, for_operators, cores, node, inbox } = self;
         let ticking = tokio::spawn(tick(node.clone()));
-        let accepting: Vec<_> = (0..)
-            .zip(listeners)
-            .map(|(core, listener)| {
-                cores.spawn(core, accept(listener, node.clone(), Door::Public(inbox.clone())))
-            })
-            .collect();
+        let mut accepting = Vec::new();
+        for (listeners, entrance, certificates) in entrances(listeners, tls) {
+            let door = Door::Public { inbox: inbox.clone(), entrance, certificates };
+            for (core, listener) in (0..).zip(listeners) {
+                accepting.push(cores.spawn(core, accept(listener, node.clone(), door.clone())));
+            }
+        }
         let for_operators =
             for_operators.map(|listener| cores.spawn(0, accept(listener, node.clone(), Door::Operators)));
         let drain = drain::wait(&node, &mut orders).await;
@@ -201,6 +234,15 @@ fn listen(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+/// The listener once for each core.
+fn listen_on(cores: &Cores, listener: &Socket) -> io::Result<Vec<TcpListener>> {
+    let on_core = |core| {
+        let _entered = cores.enter(core);
+        TcpListener::from_std(listener.try_clone()?.into())
+    };
+    (0..cores.len()).map(on_core).collect()
+}
+
 async fn tick(node: Arc<Node>) {
     loop {
         node.clock.tick(wheel::TICK).await;
@@ -217,11 +259,35 @@ async fn settle(inbox: Option<&Inbox>) {
     }
 }
 
-/// Whom a listener is for.
+/// Whom a listener is for, and what is spoken there.
 #[derive(Clone, Debug)]
 enum Door {
-    Public(Option<Arc<Inbox>>),
+    Public {
+        inbox: Option<Arc<Inbox>>,
+        entrance: Entrance,
+        /// Where it is TLS.
+        certificates: Option<Arc<Certificates>>,
+    },
     Operators,
+}
+
+/// The public listeners, each with what is spoken there.
+fn entrances(
+    listeners: Vec<TcpListener>,
+    tls: Tls,
+) -> Vec<(Vec<TcpListener>, Entrance, Option<Arc<Certificates>>)> {
+    let port = |listeners: &[TcpListener]| listeners[0].local_addr().map(|address| address.port()).ok();
+    match tls {
+        Tls::Nowhere => vec![(listeners, Entrance::Plain { tls_port: None }, None)],
+        Tls::Everywhere(certificates) => {
+            vec![(listeners, Entrance::Tls { plain_port: None }, Some(certificates))]
+        }
+        Tls::Beside(beside, certificates) => {
+            let plain = Entrance::Plain { tls_port: port(&beside) };
+            let under_tls = Entrance::Tls { plain_port: port(&listeners) };
+            vec![(listeners, plain, None), (beside, under_tls, Some(certificates))]
+        }
+    }
 }
 
 async fn accept(listener: TcpListener, node: Arc<Node>, door: Door) {
@@ -250,12 +316,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn serve(stream: TcpStream, node: Arc<Node>, door: Door) {
     // A socket that refuses this is slower, not wrong.
     let _ = stream.set_nodelay(true);
+    let stream = match &door {
+        Door::Public { certificates: Some(certificates), .. } => match certificates.accept(stream) {
+            Ok(tls) => Stream::Tls(tls),
+            Err(error) => return tracing::error!(%error, "TLS cannot be spoken"),
+        },
+        Door::Public { certificates: None, .. } | Door::Operators => Stream::Plain(stream),
+    };
     let mut phase = node.follow_phase();
     let service = service_fn(move |request| {
         let (node, door) = (node.clone(), door.clone());
         async move {
             match door {
-                Door::Public(inbox) => http::answer(node, inbox, request).await,
+                Door::Public { inbox, entrance, .. } => http::answer(node, inbox, entrance, request).await,
                 Door::Operators => Ok(http::answer_operator(&node, &request)),
             }
         }

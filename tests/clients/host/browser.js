@@ -17,8 +17,10 @@ const LAUNCH = {
   ],
 };
 
-export async function openBrowser() {
-  const [browser, files] = [await chromium.launch(LAUNCH), await serveFiles()];
+/** A browser, with further arguments. */
+export async function openBrowser({ args = [] } = {}) {
+  const launch = { ...LAUNCH, args: [...LAUNCH.args, ...args] };
+  const [browser, files] = [await chromium.launch(launch), await serveFiles()];
   return {
     /**
      * Opens `address` (of this repository's files, unless it is a whole URL) in a page with empty storage.

@@ -7,10 +7,10 @@ import { openBrowser } from './browser.js';
 import { Stage } from './stage.js';
 
 /** A runner of shared cases. */
-export async function inChromium(clientName) {
+export async function inChromium(clientName, { tls } = {}) {
   const client = clients[clientName];
-  const stage = await Stage.open();
-  const browser = await openBrowser();
+  const stage = await Stage.open({ tls });
+  const browser = await openBrowser({ args: tls ? await tls.believedByChromium() : [] });
   let stagePage;
   afterEach(() => stage.closeOwnServers());
   after(async () => {
@@ -18,7 +18,7 @@ export async function inChromium(clientName) {
     await stage.close();
   });
   return {
-    title: `${client.title} in Chromium`,
+    title: `${client.title} in Chromium${tls ? ' over TLS' : ''}`,
     abilities: [...client.abilities, 'page'],
     async run(file, name) {
       // A new page for each file: a new one for each case would take longer than the cases do.

@@ -10,10 +10,10 @@ import { Stage } from './stage.js';
 const require = createRequire(import.meta.url);
 
 /** A runner of shared cases. */
-export async function inNode(client, { Echo } = {}) {
-  const setting = await openSetting(client, { Echo });
+export async function inNode(client, { Echo, tls } = {}) {
+  const setting = await openSetting(client, { Echo, tls });
   return {
-    title: `${client.title} in Node`,
+    title: `${client.title} in Node${tls ? ' over TLS' : ''}`,
     abilities: client.abilities,
     async run(file, name) {
       const { cases } = await import(join(here, 'cases', file));
@@ -23,8 +23,8 @@ export async function inNode(client, { Echo } = {}) {
 }
 
 /** What a `World` is made of; its server ends with the test file. */
-export async function openSetting(client, { Echo } = {}) {
-  const stage = await Stage.open();
+export async function openSetting(client, { Echo, tls } = {}) {
+  const stage = await Stage.open({ tls });
   afterEach(() => stage.closeOwnServers());
   after(() => stage.close());
   return { Pusher: require(client.package), Echo, client, site: stage.site, call: stage.call };

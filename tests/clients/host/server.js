@@ -82,15 +82,15 @@ export class Server {
     const listening = new Promise((resolve, reject) => {
       const read = (line) => {
         this.log.push(line);
-        const found = /listening on http:\/\/[0-9.]+:(\d+)/.exec(line);
-        if (found) resolve(Number(found[1]));
+        const found = /listening on https?:\/\/[0-9.]+:(\d+)(?: and https:\/\/[0-9.]+:(\d+))?/.exec(line);
+        if (found) resolve(found.slice(1).map(Number));
       };
       createInterface({ input: child.stdout }).on('line', read);
       createInterface({ input: child.stderr }).on('line', read);
       child.on('error', reject);
       child.on('exit', (code) => reject(new Error(`${binary} ended with ${code}:\n${this.log.join('\n')}`)));
     });
-    this.port = await within('the server to listen', listening);
+    [this.port, this.tlsPort] = await within('the server to listen', listening);
   }
 
   async #end(signal, milliseconds) {

@@ -6,13 +6,16 @@ import { answer, library } from './backend.js';
 import { Server } from './server.js';
 
 export class Stage {
+  #tls;
   #server;
   #auth;
   #own = new Map();
 
-  static async open() {
+  /** With an authority in `tls`, the server speaks TLS, and all that the stage knows of it does. */
+  static async open({ tls } = {}) {
     const stage = new Stage();
-    stage.#server = await Server.start({ toml: toml() });
+    stage.#tls = tls;
+    stage.#server = await Server.start({ toml: stage.#toml() });
     stage.#auth = await startAuthEndpoint();
     return stage;
   }
@@ -22,6 +25,7 @@ export class Stage {
     return {
       host: '127.0.0.1',
       port: this.#server.port,
+      tls: this.#tls !== undefined,
       authUrl: this.#auth.url,
       apps: Object.fromEntries(Object.entries(apps).map(([name, { id, key }]) => [name, { id, key }])),
     };
@@ -30,8 +34,10 @@ export class Stage {
   /** Runs one of the methods that cases may ask for, also from within a page. */
   call = (method, ...args) => {
     const own = this.#own;
+    const useTLS = this.site.tls;
+    const toml = () => this.#toml();
     const methods = {
-      backend: (app, port, name, values) => answer(library(app, port)[name](...values)),
+      backend: (app, port, name, values) => answer(library(app, port, { useTLS })[name](...values)),
       async startServer() {
         const server = await Server.start({ toml: toml() });
         own.set(server.port, server);
@@ -45,6 +51,10 @@ export class Stage {
     };
     return methods[method](...args);
   };
+
+  #toml() {
+    return `${this.#tls?.toml() ?? ''}${toml()}`;
+  }
 
   /** Ends the servers that a case has started for itself. */
   async closeOwnServers() {

@@ -48,6 +48,7 @@ export class World {
       forceTLS: false,
       enabledTransports: ['ws'],
       cluster: '',
+      ...(this.site.tls && { wssPort: port, forceTLS: true }),
       ...this.client.authOptions(endpoints, { user: JSON.stringify(user) }),
       ...rest,
     };

@@ -234,7 +234,7 @@ fn show(args: &ShowArgs, environment: &Environment) -> Result<(), CliError> {
     };
     let app = app.ok_or_else(|| not_stored(&args.one.id, store.as_ref()))?;
     match args.env {
-        Some(place) => print(&snippet(place, &app, &Target::of(&config.server))),
+        Some(place) => print(&snippet(place, &app, &Target::of(&config))),
         None => tell(&args.one.store, &app),
     }
 }

@@ -159,7 +159,7 @@ fn add(args: AddArgs, environment: &Environment) -> Result<(), CliError> {
         json["api_key"] = key.into();
         return print_line(json);
     }
-    print(&format!("{}api key  {key}  (shown this once)\n", text(&brand, &Target::of(&config.server))))
+    print(&format!("{}api key  {key}  (shown this once)\n", text(&brand, &Target::of(&config))))
 }
 
 fn list(args: &StoreArgs, environment: &Environment) -> Result<(), CliError> {
@@ -191,7 +191,7 @@ fn show(args: &ShowArgs, environment: &Environment) -> Result<(), CliError> {
         json["api_keys"] = hints.into();
         return print_line(json);
     }
-    print(&text(&brand, &Target::of(&config.server)))?;
+    print(&text(&brand, &Target::of(&config)))?;
     if hints.is_empty() { Ok(()) } else { print_line(format_args!("api keys {}", hints.join(" "))) }
 }
 

@@ -28,6 +28,11 @@ pub(super) enum CliError {
     /// The address to listen on cannot be had.
     #[error("cannot listen on {address}: {}", bind_reason(.source))]
     Bind { address: SocketAddr, source: io::Error },
+    /// The address to speak TLS at cannot be had.
+    #[error(
+        "cannot listen on {address} for TLS: {source}; choose another port as [tls] port, or as TIDINGS_TLS_PORT"
+    )]
+    BindTls { address: SocketAddr, source: io::Error },
     /// There is no app to act for.
     #[error(
         "there is no app: neither the configuration nor {} has one; run this where the server runs, or name its \
@@ -96,6 +101,11 @@ pub(super) enum CliError {
     /// No server has this data directory in use.
     #[error("no server runs with the data directory {}; name another one with --data-dir or TIDINGS_DATA_DIR", .data_dir.display())]
     NotRunning { data_dir: PathBuf },
+    /// The server's certificate is not believed, or it speaks no TLS.
+    #[error(
+        "cannot speak TLS with {target}: {reason}; give the file of its certificate, or of the authority that vouches for it, with --ca"
+    )]
+    NoTls { target: Target, reason: String },
     /// The server said no.
     #[error("the server refused with {status}: {message}")]
     Refused { status: u16, message: String },
@@ -128,9 +138,12 @@ impl CliError {
             | CliError::Channel(_)
             | CliError::SocketId { .. }
             | CliError::NoMember { .. } => Exit::Usage,
-            CliError::Unreachable { .. } | CliError::NotRunning { .. } => Exit::Unreachable,
+            CliError::Unreachable { .. } | CliError::NoTls { .. } | CliError::NotRunning { .. } => {
+                Exit::Unreachable
+            }
             CliError::Store(_)
             | CliError::Bind { .. }
+            | CliError::BindTls { .. }
             | CliError::BindMetrics { .. }
             | CliError::Input { .. }
             | CliError::Write { .. }

@@ -85,6 +85,7 @@ impl Draft {
             data_dir: _,
             metrics_host: _,
             metrics_port,
+            tls: _,
         } = &self.server;
         section(
             &mut text,

@@ -2,6 +2,7 @@
 
 mod apps;
 mod brands;
+mod certificates;
 mod check;
 mod completions;
 mod control;
@@ -40,7 +41,8 @@ Exit codes:
   3  no server could be reached
 
 Variables: TIDINGS_CONFIG, TIDINGS_HOST, TIDINGS_PORT, TIDINGS_DATA_DIR, TIDINGS_ACTIVITY_TIMEOUT, TIDINGS_DRAIN_DELAY,
-TIDINGS_DRAIN_WINDOW, TIDINGS_METRICS_HOST, TIDINGS_METRICS_PORT, TIDINGS_LOG; PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET are the first app. Flags win over variables, these over the file.";
+TIDINGS_DRAIN_WINDOW, TIDINGS_METRICS_HOST, TIDINGS_METRICS_PORT, TIDINGS_TLS_CERT, TIDINGS_TLS_KEY, TIDINGS_TLS_PORT,
+TIDINGS_LOG; PUSHER_APP_ID, PUSHER_APP_KEY and PUSHER_APP_SECRET are the first app. Flags win over variables, these over the file.";
 
 /// A self-hosted server for Pusher's clients and backends.
 #[derive(Parser)]

@@ -18,8 +18,8 @@ pub(super) enum Start {
 
 /// What the screen tells of.
 pub(super) struct Screen<'a> {
-    /// The address as it was bound.
-    pub(super) address: String,
+    /// The addresses as they were bound, each with its scheme.
+    pub(super) addresses: &'a [String],
     /// The address to reach it by.
     pub(super) target: Target,
     /// All apps.
@@ -37,7 +37,7 @@ pub(super) struct Screen<'a> {
 impl Screen<'_> {
     pub(super) fn text(&self) -> String {
         let mut text =
-            format!("Tidings {}  listening on http://{}\n", env!("CARGO_PKG_VERSION"), self.address);
+            format!("Tidings {}  listening on {}\n", env!("CARGO_PKG_VERSION"), self.addresses.join(" and "));
         if let Some(app) = self.apps.first() {
             text += &self.app(app);
         }
@@ -97,8 +97,9 @@ impl Screen<'_> {
         let (host, port) = DEFAULT_ADDRESS;
         let url = Some(self.target.to_string()).filter(|url| *url != format!("http://{host}:{port}"));
         let url = url.map(|url| format!("--url {url}"));
+        let ca = self.target.ca().map(|file| format!("--ca {}", quoted(file)));
         let id = (self.apps.len() > 1).then(|| format!("--app {}", app.id));
-        let words = [url, id, Some("demo hello '{\"text\":\"Hi\"}'".to_owned())];
+        let words = [url, ca, id, Some("demo hello '{\"text\":\"Hi\"}'".to_owned())];
         let words: Vec<&str> = words.iter().flatten().map(String::as_str).collect();
         self.command("trigger", &words)
     }
@@ -147,9 +148,9 @@ mod tests {
         let target = format!("http://{address}").parse().expect("target");
         let store = Path::new("./tidings-data/tidings.db");
         let program = Path::new("tidings");
-        let address = address.to_owned();
+        let addresses = &[format!("http://{address}")];
         let has_demo_brand = start == Start::First;
-        Screen { address, target, apps, start, store, has_demo_brand, flags: &flags, program }.text()
+        Screen { addresses, target, apps, start, store, has_demo_brand, flags: &flags, program }.text()
     }
 
     #[test]

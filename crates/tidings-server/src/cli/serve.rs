@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     ConfigArgs, Exit, apps, brands,
+    certificates::CertificateWatch,
     control::Control,
     error::CliError,
     known, log, print,
@@ -74,7 +75,12 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     // Before the apps are read, so that no change falls between.
     let seen = store.data_version()?;
     let mut apps = served(&config.apps, &store.apps()?);
+    let certificate = config.tls.clone().map(CertificateWatch::start).transpose()?;
     let mut server = bind(config.server, apps.clone())?;
+    let tls_address = match &certificate {
+        Some(certificate) => speak_tls(&mut server, config.server.host, certificate)?,
+        None => None,
+    };
     serve_metrics(&mut server, config.metrics)?;
     let mut start = Start::Again;
     let mut has_demo_brand = false;
@@ -94,12 +100,15 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     let parts = InboxParts { store: shared, announcements, brands: in_use.brands.clone() };
     let server = server.with_inbox(parts);
     let bound = server.local_addr();
-    let target = Target::of(&ServerConfig { port: bound.port(), ..config.server });
+    let target = Target::of(&config).at(bound.port());
+    let scheme = if target.is_tls() { "https" } else { "http" };
+    let mut addresses = vec![format!("{scheme}://{bound}")];
+    addresses.extend(tls_address.map(|address| format!("https://{address}")));
     // Not on the path of someone who has just built it.
     let program = std::env::args_os().next().map_or_else(|| "tidings".into(), PathBuf::from);
     let program = &program;
     let screen = Screen {
-        address: bound.to_string(),
+        addresses: &addresses,
         target,
         apps: &apps,
         start,
@@ -109,7 +118,7 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
         program,
     };
     print(&screen.text())?;
-    tracing::info!(address = %bound, apps = apps.len(), "listening");
+    tracing::info!(addresses = addresses.join(" "), apps = apps.len(), "listening");
     let (orders, given) = orders::channel(1);
     let control = match Control::listen(&config.data_dir).await {
         Ok(control) => Some(tokio::spawn(control.pass_on(config.drain, orders.clone()))),
@@ -118,7 +127,7 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
             None
         }
     };
-    let watch = Watch::start(sources, store, seen, in_use);
+    let watch = Watch::start(sources, store, seen, in_use, certificate);
     let reloading = tokio::spawn(reload_on(signals.hangup, watch.reloader()));
     tokio::spawn(signals.end.pass_on(config.drain, orders));
     server.run(given).await;
@@ -137,6 +146,22 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
 fn bind(config: ServerConfig, apps: Vec<App>) -> Result<Server, CliError> {
     let address = SocketAddr::new(config.host, config.port);
     Server::bind(config, apps, Clock::system()).map_err(|source| CliError::Bind { address, source })
+}
+
+/// Has the server speak TLS where it is configured to. Returns the address, if it is another than the server's own.
+fn speak_tls(
+    server: &mut Server,
+    host: IpAddr,
+    certificate: &CertificateWatch,
+) -> Result<Option<SocketAddr>, CliError> {
+    let certificates = certificate.certificates().clone();
+    let Some(port) = certificate.port() else {
+        server.set_tls(certificates);
+        return Ok(None);
+    };
+    let address = SocketAddr::new(host, port);
+    let bound = server.bind_tls(address, certificates);
+    bound.map(Some).map_err(|source| CliError::BindTls { address, source })
 }
 
 /// Has metrics served where they were chosen to be, or where it can be if nobody has chosen.

@@ -20,7 +20,9 @@ pub(super) enum Place {
 
 pub(super) fn snippet(place: Place, app: &StoredApp, server: &Target) -> String {
     let StoredApp { id, key, secret, .. } = app;
-    let (secret, host, port) = (secret.reveal(), server.host(), server.port());
+    let (secret, host, port, tls) = (secret.reveal(), server.host(), server.port(), server.is_tls());
+    let scheme = if tls { "https" } else { "http" };
+    let ssl = if tls { "True" } else { "False" };
     match place {
         Place::Browser => browser(key, server),
         Place::Laravel => format!(
@@ -31,7 +33,7 @@ PUSHER_APP_KEY={key}
 PUSHER_APP_SECRET={secret}
 PUSHER_HOST={host}
 PUSHER_PORT={port}
-PUSHER_SCHEME=http
+PUSHER_SCHEME={scheme}
 PUSHER_APP_CLUSTER=local
 
 VITE_PUSHER_APP_KEY=\"${{PUSHER_APP_KEY}}\"
@@ -50,7 +52,7 @@ const pusher = new Pusher({{
   secret: \"{secret}\",
   host: \"{host}\",
   port: \"{port}\",
-  useTLS: false,
+  useTLS: {tls},
 }});
 pusher.trigger(\"demo\", \"hello\", {{ text: \"Hi\" }});
 "
@@ -65,7 +67,7 @@ client = pusher.Pusher(
     secret=\"{secret}\",
     host=\"{host}\",
     port={port},
-    ssl=False,
+    ssl={ssl},
 )
 client.trigger(\"demo\", \"hello\", {{\"text\": \"Hi\"}})
 "
@@ -76,12 +78,14 @@ client.trigger(\"demo\", \"hello\", {{\"text\": \"Hi\"}})
 /// For a page with pusher-js.
 pub(super) fn browser(key: &str, server: &Target) -> String {
     let (host, port) = (server.host(), server.port());
+    let tls = server.is_tls();
+    let name = if tls { "wssPort" } else { "wsPort" };
     format!(
         "\
 const pusher = new Pusher(\"{key}\", {{
   wsHost: \"{host}\",
-  wsPort: {port},
-  forceTLS: false,
+  {name}: {port},
+  forceTLS: {tls},
   enabledTransports: [\"ws\"],
   cluster: \"local\",
 }});

@@ -1,13 +1,12 @@
 //! `tidings subscribe`
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tidings_protocol::{App, ChannelName, SocketId, auth, channel::ChannelKind};
 use tokio::{
-    net::TcpStream,
     signal::unix::{SignalKind, signal},
     time::{Instant, sleep_until, timeout},
 };
@@ -25,7 +24,7 @@ use super::{
     known, print_line,
     target::{self, Target},
 };
-use crate::{Clock, config::Environment};
+use crate::{Clock, config::Environment, stream::Stream};
 
 /// How long the server may take to answer the handshake, or a ping.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,6 +39,9 @@ pub(super) struct SubscribeArgs {
     /// The server [default: where `tidings serve` would listen]
     #[arg(long)]
     url: Option<Target>,
+    /// A file of certificates to believe, and whom they vouch for [default: public authorities]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// The app's id, where there are several
     #[arg(long, value_name = "ID")]
     app: Option<String>,
@@ -69,7 +71,7 @@ pub(super) fn run(args: SubscribeArgs, environment: &Environment) -> Result<Exit
     }
     let config = args.config.load(environment)?;
     let app = known::choose(known::all(&config)?, args.app.as_deref(), &config)?;
-    let target = args.url.clone().unwrap_or_else(|| Target::of(&config.server));
+    let target = Target::choose(args.url.clone(), args.ca.clone(), &config);
     target::block_on(async {
         let socket = open(&target, &app).await?;
         let wishes = Wishes {
@@ -93,7 +95,7 @@ struct Wishes {
 }
 
 struct Session {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Stream>,
     target: Target,
     app: App,
     wishes: Wishes,
@@ -108,10 +110,11 @@ enum Next {
     End,
 }
 
-async fn open(target: &Target, app: &App) -> Result<WebSocketStream<TcpStream>, CliError> {
+async fn open(target: &Target, app: &App) -> Result<WebSocketStream<Stream>, CliError> {
     let stream = target.connect().await?;
     let query = concat!("protocol=7&client=tidings&version=", env!("CARGO_PKG_VERSION"));
-    let url = format!("ws://{}/app/{}?{query}", target.authority(), app.key);
+    let scheme = if target.is_tls() { "wss" } else { "ws" };
+    let url = format!("{scheme}://{}/app/{}?{query}", target.authority(), app.key);
     match timeout(ANSWER_TIMEOUT, client_async(url, stream)).await {
         Ok(Ok((socket, _))) => Ok(socket),
         Ok(Err(tungstenite::Error::Http(reply))) => {

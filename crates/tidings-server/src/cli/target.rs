@@ -2,7 +2,9 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::{Path, PathBuf},
     str::FromStr,
     time::Duration,
 };
@@ -14,7 +16,11 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, runtime, time::timeout};
 
 use super::error::CliError;
-use crate::ServerConfig;
+use crate::{
+    config::Config,
+    stream::Stream,
+    tls::{TlsStream, client},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -22,19 +28,33 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
 /// A server's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
+    security: Security,
     /// A name or an address; of version 6 in brackets.
     host: String,
     port: u16,
 }
 
+/// How it is spoken with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Security {
+    Plain,
+    Tls(Believed),
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Believed {
+    /// Those of public authorities.
+    Public,
+    /// Those of a file, and whom they vouch for.
+    Those(PathBuf),
+}
+
 /// Why a text is no address of a server.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TargetError {
-    /// Encrypted.
-    #[error("TLS is not spoken here; give the plain address that the server itself listens on")]
-    Tls,
-    /// Anything else.
-    #[error("write it as http://127.0.0.1:6001")]
+    /// It is none.
+    #[error("write it as http://127.0.0.1:6001 or https://push.example.com")]
     Form,
 }
 
@@ -46,15 +66,46 @@ pub(super) struct Reply {
 
 impl Target {
     /// Where a server of this configuration is reached from this machine.
-    pub(super) fn of(server: &ServerConfig) -> Self {
-        let host = match server.host {
+    pub(super) fn of(config: &Config) -> Self {
+        let host = match config.server.host {
             IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             address => address,
         };
+        let security = match &config.tls {
+            Some(tls) if tls.port.is_none() => Security::Tls(Believed::Those(tls.cert().to_owned())),
+            _ => Security::Plain,
+        };
         Target {
+            security,
             host: if host.is_ipv6() { format!("[{host}]") } else { host.to_string() },
-            port: server.port,
+            port: config.server.port,
+        }
+    }
+
+    /// The one that was given, or that of the configuration; with a file, its certificates are believed.
+    pub(super) fn choose(given: Option<Self>, ca: Option<PathBuf>, config: &Config) -> Self {
+        let mut target = given.unwrap_or_else(|| Self::of(config));
+        if let (Security::Tls(believed), Some(ca)) = (&mut target.security, ca) {
+            *believed = Believed::Those(ca);
+        }
+        target
+    }
+
+    /// The same at the port that was taken.
+    pub(super) fn at(self, port: u16) -> Self {
+        Target { port, ..self }
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        matches!(self.security, Security::Tls(_))
+    }
+
+    /// The file of the certificates that are believed.
+    pub(super) fn ca(&self) -> Option<&Path> {
+        match &self.security {
+            Security::Tls(Believed::Those(file)) => Some(file),
+            Security::Tls(Believed::Public) | Security::Plain => None,
         }
     }
 
@@ -67,12 +118,23 @@ impl Target {
         self.port
     }
 
-    pub(super) async fn connect(&self) -> Result<TcpStream, CliError> {
-        let address = (self.host.trim_matches(['[', ']']), self.port);
-        match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(connected) => connected.map_err(|error| self.unreachable(error)),
+    pub(super) async fn connect(&self) -> Result<Stream, CliError> {
+        match timeout(CONNECT_TIMEOUT, self.open()).await {
+            Ok(connected) => connected,
             Err(_) => Err(self.unreachable("no answer")),
         }
+    }
+
+    async fn open(&self) -> Result<Stream, CliError> {
+        let address = (self.host.trim_matches(['[', ']']), self.port);
+        let tcp = TcpStream::connect(address).await.map_err(|error| self.unreachable(error))?;
+        if !self.is_tls() {
+            return Ok(Stream::Plain(tcp));
+        }
+        let session = client::session(&self.host, self.ca()).map_err(|error| self.no_tls(error))?;
+        let stream = TlsStream::new(tcp, session);
+        poll_fn(|cx| stream.poll_handshake(cx)).await.map_err(|error| self.no_tls(error))?;
+        Ok(Stream::Tls(stream))
     }
 
     /// Posts JSON. A reply of whatever status is a reply.
@@ -103,6 +165,10 @@ impl Target {
         CliError::Unreachable { target: self.clone(), reason: reason.to_string() }
     }
 
+    fn no_tls(&self, reason: impl fmt::Display) -> CliError {
+        CliError::NoTls { target: self.clone(), reason: reason.to_string() }
+    }
+
     /// `host:port`.
     pub(super) fn authority(&self) -> String {
         format!("{}:{}", self.host, self.port)
@@ -111,7 +177,8 @@ impl Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority())
+        let scheme = if self.is_tls() { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.authority())
     }
 }
 
@@ -120,16 +187,16 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
         let uri: Uri = text.parse().map_err(|_| TargetError::Form)?;
-        match uri.scheme_str() {
-            Some("http" | "ws") => {}
-            Some("https" | "wss") => return Err(TargetError::Tls),
+        let (security, default_port) = match uri.scheme_str() {
+            Some("http" | "ws") => (Security::Plain, 80),
+            Some("https" | "wss") => (Security::Tls(Believed::Public), 443),
             _ => return Err(TargetError::Form),
-        }
+        };
         let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
         let host = uri.host().filter(|host| is_bare && !host.is_empty()).ok_or(TargetError::Form)?;
         let names_port = uri.authority().is_some_and(|authority| authority.as_str().len() > host.len());
-        let port = if names_port { uri.port_u16().ok_or(TargetError::Form)? } else { 80 };
-        Ok(Target { host: host.to_owned(), port })
+        let port = if names_port { uri.port_u16().ok_or(TargetError::Form)? } else { default_port };
+        Ok(Target { security, host: host.to_owned(), port })
     }
 }
 
@@ -141,6 +208,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Environment, Flags, Layer};
 
     fn check(text: &str, expected: Result<&str, TargetError>) {
         assert_eq!(
@@ -156,8 +224,8 @@ mod tests {
         check("http://127.0.0.1:6001/", Ok("http://127.0.0.1:6001"));
         check("ws://example.com", Ok("http://example.com:80"));
         check("http://[::1]:6001", Ok("http://[::1]:6001"));
-        check("https://example.com", Err(TargetError::Tls));
-        check("wss://example.com", Err(TargetError::Tls));
+        check("https://example.com", Ok("https://example.com:443"));
+        check("wss://example.com:6443", Ok("https://example.com:6443"));
         for bad in ["", "127.0.0.1:6001", "ftp://a", "http://", "http://a/app", "http://a/?b", "http://a b"] {
             check(bad, Err(TargetError::Form));
         }
@@ -166,9 +234,10 @@ mod tests {
     #[test]
     fn is_reached_on_this_machine_where_it_listens_everywhere() {
         let check = |host: &str, expected| {
-            let host = host.parse().expect("address");
-            let server = ServerConfig { host, port: 1, activity_timeout: Duration::from_secs(1) };
-            assert_eq!(Target::of(&server).to_string(), expected);
+            let host = Some(host.parse().expect("address"));
+            let server = Layer { host, port: Some(1), ..Layer::default() };
+            let loaded = Config::load(&Flags { config: None, server }, &Environment::default());
+            assert_eq!(Target::of(&loaded.expect("a configuration").config).to_string(), expected);
         };
         check("0.0.0.0", "http://127.0.0.1:1");
         check("::", "http://[::1]:1");

@@ -1,6 +1,9 @@
 //! `tidings trigger`
 
-use std::io::{self, Read as _};
+use std::{
+    io::{self, Read as _},
+    path::PathBuf,
+};
 
 use clap::Args;
 use serde_json::json;
@@ -24,6 +27,9 @@ pub(super) struct TriggerArgs {
     /// The server [default: where `tidings serve` would listen]
     #[arg(long)]
     url: Option<Target>,
+    /// A file of certificates to believe, and whom they vouch for [default: public authorities]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// The app's id, where there are several
     #[arg(long, value_name = "ID")]
     app: Option<String>,
@@ -62,7 +68,7 @@ pub(super) fn run(args: TriggerArgs, environment: &Environment) -> Result<Exit, 
         body["socket_id"] = socket_id.into();
     }
     let body = body.to_string();
-    let target = args.url.unwrap_or_else(|| Target::of(&config.server));
+    let target = Target::choose(args.url, args.ca, &config);
     let path = signed_path(&app, &body, Clock::system().unix().as_secs());
     let reply = target::block_on(target.post(&path, body))?;
     if reply.status != 200 {

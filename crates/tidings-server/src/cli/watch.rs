@@ -13,7 +13,7 @@ use tidings_inbox::Brands;
 use tidings_protocol::App;
 use tidings_store::{BrandsAndKeys, Store, StoredApp};
 
-use super::{error::CliError, known};
+use super::{certificates::CertificateWatch, error::CliError, known};
 use crate::{
     AppsHandle,
     config::{Config, Environment, Flags, Loaded},
@@ -40,6 +40,7 @@ struct Watcher {
     store: Store,
     store_version: u32,
     in_use: InUse,
+    certificate: Option<CertificateWatch>,
 }
 
 /// What is known of the file.
@@ -60,7 +61,7 @@ struct Seen {
 
 /// Tells one state of a file from another.
 #[derive(PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     inode: u64,
     length: u64,
     modified: (i64, i64),
@@ -68,9 +69,15 @@ struct Stamp {
 
 impl Watch {
     /// Starts it. `store_version` is that from before what is in use was read.
-    pub(super) fn start(sources: Sources, store: Store, store_version: u32, in_use: InUse) -> Self {
+    pub(super) fn start(
+        sources: Sources,
+        store: Store,
+        store_version: u32,
+        in_use: InUse,
+        certificate: Option<CertificateWatch>,
+    ) -> Self {
         let file = sources.path().map(|path| Seen { stamp: Stamp::of(path), is_fresh: false });
-        let mut watcher = Watcher { sources, file, store, store_version, in_use };
+        let mut watcher = Watcher { sources, file, store, store_version, in_use, certificate };
         let (wake, woken) = mpsc::sync_channel(1);
         let thread = thread::spawn(move || {
             loop {
@@ -108,6 +115,11 @@ impl Watcher {
     fn look(&mut self, file: FileIs) {
         let passed =
             if file == FileIs::Changed || self.file_has_changed() { self.reload() } else { self.pass_on() };
+        match (&mut self.certificate, file) {
+            (Some(certificate), FileIs::Changed) => certificate.reload(),
+            (Some(certificate), FileIs::Unknown) => certificate.look(),
+            (None, _) => {}
+        }
         self.in_use.apps.set_store_fails(passed.is_err());
         if let Err(error) = passed {
             tracing::error!(%error, "the apps and brands of the store cannot be read; those of before are used");
@@ -164,7 +176,7 @@ impl Watcher {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    pub(super) fn of(path: &Path) -> Option<Self> {
         let file = fs::metadata(path).ok()?;
         Some(Stamp { inode: file.ino(), length: file.len(), modified: (file.mtime(), file.mtime_nsec()) })
     }

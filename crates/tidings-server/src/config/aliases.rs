@@ -36,7 +36,7 @@ enum Meaning {
 
 const FOR_CLIENTS: &str = "it says where clients connect, not where the server listens";
 const NO_PREFIX: &str = "there is no path prefix here; clients and backends connect without one";
-const NO_TLS: &str = "TLS is not configured by this variable";
+const TLS_ELSEWHERE: &str = "TLS is configured by [tls] in the file, or by TIDINGS_TLS_CERT and TIDINGS_TLS_KEY";
 const NO_WEBHOOKS: &str = "webhooks are not taken from variables";
 
 /// In the order in which they are reported.
@@ -86,8 +86,8 @@ const ALIASES: &[(&str, Meaning)] = &[
     ("SOKETI_SHUTDOWN_GRACE_PERIOD", Meaning::DrainWindow),
     ("SOKETI_DEBUG", Meaning::Nothing("TIDINGS_LOG=debug has more logged")),
     ("SOKETI_METRICS_ENABLED", Meaning::Nothing("metrics are always served")),
-    ("SOKETI_SSL_CERT", Meaning::Nothing(NO_TLS)),
-    ("SOKETI_SSL_KEY", Meaning::Nothing(NO_TLS)),
+    ("SOKETI_SSL_CERT", Meaning::Nothing(TLS_ELSEWHERE)),
+    ("SOKETI_SSL_KEY", Meaning::Nothing(TLS_ELSEWHERE)),
     ("SOCKUDO_DEFAULT_APP_ID", Meaning::Id),
     ("SOCKUDO_DEFAULT_APP_KEY", Meaning::Key),
     ("SOCKUDO_DEFAULT_APP_SECRET", Meaning::Secret),

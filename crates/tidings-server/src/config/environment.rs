@@ -7,10 +7,11 @@ use std::{
 };
 
 use super::{
-    Layer, MistakeKind, Place, WarningKind,
+    Layer, MistakeKind, Place, TlsConfig, WarningKind,
     aliases::{self, AliasedApp},
     finding::{Report, nearest},
     rules,
+    tls::Told,
 };
 
 const CONFIG: &str = "TIDINGS_CONFIG";
@@ -24,7 +25,10 @@ const DRAIN_DELAY: &str = "TIDINGS_DRAIN_DELAY";
 const DRAIN_WINDOW: &str = "TIDINGS_DRAIN_WINDOW";
 /// Which lines are logged; the log reads it.
 pub(crate) const LOG: &str = "TIDINGS_LOG";
-const OURS: [&str; 10] = [
+const TLS_CERT: &str = "TIDINGS_TLS_CERT";
+const TLS_KEY: &str = "TIDINGS_TLS_KEY";
+const TLS_PORT: &str = "TIDINGS_TLS_PORT";
+const OURS: [&str; 13] = [
     CONFIG,
     HOST,
     PORT,
@@ -34,6 +38,9 @@ const OURS: [&str; 10] = [
     DRAIN_WINDOW,
     METRICS_HOST,
     METRICS_PORT,
+    TLS_CERT,
+    TLS_KEY,
+    TLS_PORT,
     LOG,
 ];
 
@@ -88,7 +95,7 @@ pub(super) fn read(environment: &Environment, report: &mut Report) -> Variables 
     Variables {
         server: Layer {
             host: reader.value(HOST, rules::parse_host).or(aliases.host.value()),
-            port: reader.port().or(aliases.port.value()),
+            port: reader.port(PORT).or(aliases.port.value()),
             activity_timeout: reader
                 .value(ACTIVITY_TIMEOUT, rules::parse_activity_timeout)
                 .or(aliases.activity_timeout.value()),
@@ -97,6 +104,7 @@ pub(super) fn read(environment: &Environment, report: &mut Report) -> Variables 
             data_dir: environment.value(DATA_DIR).map(PathBuf::from),
             metrics_host: reader.value(METRICS_HOST, rules::parse_host),
             metrics_port: reader.value(METRICS_PORT, rules::parse_port).or(aliases.metrics_port.value()),
+            tls: reader.tls(),
         },
         app,
     }
@@ -121,11 +129,33 @@ impl Reader<'_> {
         read.map_err(|kind| self.report.mistake(Place::Variable(name.to_owned()), kind)).ok()
     }
 
-    fn port(&mut self) -> Option<u16> {
-        if self.environment.value(PORT)?.contains("://") {
-            self.report.warning(Place::Variable(PORT.to_owned()), WarningKind::KubernetesPort);
+    fn port(&mut self, name: &str) -> Option<u16> {
+        if self.environment.value(name)?.contains("://") {
+            self.report.warning(Place::Variable(name.to_owned()), WarningKind::KubernetesPort);
             return None;
         }
-        self.value(PORT, rules::parse_port)
+        self.value(name, rules::parse_port)
+    }
+
+    fn tls(&mut self) -> Option<TlsConfig> {
+        let environment = self.environment;
+        let told = |name: &'static str| {
+            let path = environment.value(name).map(PathBuf::from).ok_or(name)?;
+            Ok(Told { path, place: Place::Variable(name.to_owned()) })
+        };
+        let (cert, key) = (told(TLS_CERT), told(TLS_KEY));
+        let port = self.port(TLS_PORT);
+        match (cert, key) {
+            (Ok(cert), Ok(key)) => Some(TlsConfig { port, cert, key }),
+            (Err(_), Err(_)) if port.is_none() => None,
+            (cert, key) => {
+                let missing = [cert.err(), key.err()].into_iter().flatten().collect();
+                let set = [TLS_CERT, TLS_KEY, TLS_PORT].into_iter();
+                let set = set.filter(|name| environment.value(name).is_some()).last()?;
+                let kind = MistakeKind::TlsVariablesMissing(missing);
+                self.report.mistake(Place::Variable(set.to_owned()), kind);
+                None
+            }
+        }
     }
 }

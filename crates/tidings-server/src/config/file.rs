@@ -20,9 +20,10 @@ use toml::{
 };
 
 use super::{
-    BrandConfig, Layer, MistakeKind, Place, Snippet, WarningKind,
+    BrandConfig, Layer, MistakeKind, Place, Snippet, TlsConfig, WarningKind,
     finding::{Report, nearest},
     rules,
+    tls::Told,
 };
 
 /// What a file says.
@@ -90,6 +91,7 @@ impl<'s> Reader<'s, '_> {
             server.metrics_port = self.value(&mut section, "port", port);
             self.finish(&section);
         }
+        server.tls = self.section(&mut root, "tls").and_then(|section| self.tls(section));
         let apps = root.take("apps").map(|item| self.apps(item)).unwrap_or_default();
         let brands = root.take("brands").map(|item| self.brands(item)).unwrap_or_default();
         self.finish(&root);
@@ -103,12 +105,27 @@ impl<'s> Reader<'s, '_> {
             activity_timeout: self.value(&mut section, "activity_timeout", activity_timeout),
             drain_delay: self.value(&mut section, "drain_delay", drain),
             drain_window: self.value(&mut section, "drain_window", drain),
-            data_dir: self.value(&mut section, "data_dir", |value| text(value, "a path").map(PathBuf::from)),
+            data_dir: self.value(&mut section, "data_dir", path),
             metrics_host: None,
             metrics_port: None,
+            tls: None,
         };
         self.finish(&section);
         layer
+    }
+
+    fn tls(&mut self, mut section: Section<'s>) -> Option<TlsConfig> {
+        let cert = self.told(&mut section, "cert");
+        let key = self.told(&mut section, "key");
+        let port = self.value(&mut section, "port", port);
+        self.finish(&section);
+        Some(TlsConfig { port, cert: cert?, key: key? })
+    }
+
+    /// A path that must be there.
+    fn told(&mut self, section: &mut Section<'s>, name: &'static str) -> Option<Told> {
+        let (path, span) = self.required(section, name, path, |_| None)?;
+        Some(Told { path, place: self.source.place(span, Some(section.path_of(name))) })
     }
 
     fn apps(&mut self, item: Item<'s>) -> Vec<App> {
@@ -330,6 +347,10 @@ fn host(value: &DeValue<'_>) -> Result<IpAddr, MistakeKind> {
 
 fn port(value: &DeValue<'_>) -> Result<u16, MistakeKind> {
     number(value, rules::PORT)
+}
+
+fn path(value: &DeValue<'_>) -> Result<PathBuf, MistakeKind> {
+    text(value, "a path").map(PathBuf::from)
 }
 
 fn activity_timeout(value: &DeValue<'_>) -> Result<Duration, MistakeKind> {

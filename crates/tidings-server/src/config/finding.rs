@@ -8,6 +8,7 @@ use std::{
 use tidings_protocol::origin::OriginPatternError;
 
 use super::rules::SECRET_MIN;
+use crate::tls::CertificateError;
 
 /// Something found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +101,12 @@ pub enum MistakeKind {
         /// The other.
         other: &'static str,
     },
+    /// The variables of TLS are not all there.
+    #[error("TLS needs a certificate and its key; {} not set", join_and(.0))]
+    TlsVariablesMissing(Vec<&'static str>),
+    /// A certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The variables and the file say different things of one app.
     #[error("the file has an app of this id with another key or secret")]
     OtherCredentials,

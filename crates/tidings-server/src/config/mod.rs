@@ -5,6 +5,7 @@ mod environment;
 mod file;
 mod finding;
 mod rules;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use rules::{
     parse_brand_id, parse_brand_name, parse_drain, parse_host, parse_id, parse_key, parse_port, parse_secret,
     parse_sid_url,
 };
+pub use tls::TlsConfig;
 
 /// Where `tidings serve` listens if it is not told.
 pub const DEFAULT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 6001);
@@ -48,6 +50,8 @@ pub struct Config {
     pub drain: Drain,
     /// Where its metrics are.
     pub metrics: MetricsAddress,
+    /// Where it speaks TLS, if it does.
+    pub tls: Option<TlsConfig>,
     /// Where its store is.
     pub data_dir: PathBuf,
     /// The apps of the file and of the variables; those of the store come on top.
@@ -108,6 +112,8 @@ pub struct Layer {
     pub metrics_host: Option<IpAddr>,
     /// The port at which metrics are served; 0 is any that is free.
     pub metrics_port: Option<u16>,
+    /// Where TLS is spoken.
+    pub tls: Option<TlsConfig>,
 }
 
 /// A configuration without mistakes.
@@ -162,7 +168,7 @@ impl Config {
 
     /// The keys that have another value than in `running`, and which a running server cannot change.
     pub(crate) fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
-        let Config { server, drain, metrics, data_dir, apps: _, brands } = self;
+        let Config { server, drain, metrics, tls, data_dir, apps: _, brands } = self;
         let ServerConfig { host, port, activity_timeout } = server;
         [
             ("server.host", *host != running.server.host),
@@ -171,6 +177,7 @@ impl Config {
             ("server.drain_delay", drain.delay != running.drain.delay),
             ("server.drain_window", drain.window != running.drain.window),
             ("metrics", *metrics != running.metrics),
+            ("tls", *tls != running.tls),
             ("brands", *brands != running.brands),
             ("server.data_dir", *data_dir != running.data_dir),
         ]
@@ -179,13 +186,17 @@ impl Config {
         .collect()
     }
 
-    /// Reads a file alone.
+    /// Reads a file alone, and the certificate that it names.
     ///
     /// # Errors
     /// [`ConfigErrors`] has every mistake of the file.
     pub fn check(path: &Path) -> Result<Loaded, ConfigErrors> {
         let flags = Flags { config: Some(path.to_owned()), server: Layer::default() };
-        Self::load(&flags, &Environment::default())
+        let loaded = Self::load(&flags, &Environment::default())?;
+        if let Some(tls) = &loaded.config.tls {
+            tls.read().map_err(|errors| ConfigErrors { warnings: loaded.warnings.clone(), ..errors })?;
+        }
+        Ok(loaded)
     }
 }
 
@@ -201,6 +212,7 @@ impl Layer {
             data_dir: self.data_dir.or(below.data_dir),
             metrics_host: self.metrics_host.or(below.metrics_host),
             metrics_port: self.metrics_port.or(below.metrics_port),
+            tls: self.tls.or(below.tls),
         }
     }
 
@@ -214,6 +226,9 @@ impl Layer {
             self.metrics_port.unwrap_or(metrics_port),
         );
         let is_default = self.metrics_host.is_none() && self.metrics_port.is_none();
+        // Who names the port that is there anyway wants no other.
+        let beside = |tls_port: &u16| *tls_port != port || port == 0;
+        let tls = self.tls.map(|tls| TlsConfig { port: tls.port.filter(beside), ..tls });
         Config {
             metrics: if is_default {
                 MetricsAddress::Default(metrics)
@@ -229,6 +244,7 @@ impl Layer {
                 delay: self.drain_delay.unwrap_or(rules::DEFAULT_DRAIN.delay),
                 window: self.drain_window.unwrap_or(rules::DEFAULT_DRAIN.window),
             },
+            tls,
             data_dir: self.data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
             apps,
             brands,

@@ -111,6 +111,7 @@ fn a_full_file_says_everything() {
         data_dir: Some("/var/lib/tidings".into()),
         metrics_host: Some([0, 0, 0, 0].into()),
         metrics_port: Some(9000),
+        tls: None,
     };
     assert_eq!(config.server, server);
     let app = &config.apps[0];
@@ -459,6 +460,59 @@ fn files_that_cannot_be_read() {
     let file = File::new("latin1", "");
     fs::write(&file.0, b"# \xe4").expect("written");
     assert_eq!(load(&file.0), format!("{}: cannot be read: it is no UTF-8 text", file.0.display()));
+}
+
+#[test]
+fn tls_needs_both_files_and_may_have_a_port() {
+    let tls = read("[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\nport = 6443\n").0.server.tls.expect("TLS");
+    assert_eq!((tls.cert(), tls.key(), tls.port), (Path::new("c.pem"), Path::new("k.pem"), Some(6443)));
+    check(
+        "[tls]\ncert = 1\nprot = 1\n",
+        r#"
+t.toml:1:1: key `tls`: `key` is missing
+ 1 | [tls]
+   | ^^^^^
+t.toml:2:8: key `tls.cert`: must be a path, not a number
+ 2 | cert = 1
+   |        ^
+t.toml:3:1: key `tls.prot`: unknown key; did you mean `port`?
+ 3 | prot = 1
+   | ^^^^
+"#,
+    );
+    let port = |variables: &[(&str, &str)]| {
+        let files = [("TIDINGS_TLS_CERT", "c"), ("TIDINGS_TLS_KEY", "k")];
+        let variables: Vec<_> = files.iter().chain(variables).copied().collect();
+        load(&variables).expect("no mistake").config.tls.expect("TLS").port
+    };
+    assert_eq!(port(&[]), None);
+    assert_eq!(port(&[("TIDINGS_TLS_PORT", "7443")]), Some(7443));
+    // The port that is there anyway is no other.
+    assert_eq!(port(&[("TIDINGS_TLS_PORT", "7443"), ("TIDINGS_PORT", "7443")]), None);
+    assert_eq!(port(&[("TIDINGS_TLS_PORT", "0"), ("TIDINGS_PORT", "0")]), Some(0));
+    check_variables(
+        &[("TIDINGS_TLS_CERT", "c")],
+        "TIDINGS_TLS_CERT: TLS needs a certificate and its key; TIDINGS_TLS_KEY is not set",
+    );
+    check_variables(
+        &[("TIDINGS_TLS_PORT", "1")],
+        "TIDINGS_TLS_PORT: TLS needs a certificate and its key; TIDINGS_TLS_CERT and TIDINGS_TLS_KEY are not set",
+    );
+}
+
+#[test]
+fn a_certificate_that_cannot_be_used_is_told_where_it_is_named() {
+    let file = File::new("certificate", "[tls]\ncert = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n");
+    // Whoever does not need it does not read it.
+    let flags = Flags { config: Some(file.0.clone()), server: Layer::default() };
+    Config::load(&flags, &Environment::default()).expect("no mistake");
+    let expected = format!(
+        "{}:2:8: key `tls.cert`: /nowhere/c.pem cannot be read: No such file or directory (os error 2)
+ 2 | cert = \"/nowhere/c.pem\"
+   |        ^^^^^^^^^^^^^^^^",
+        file.0.display()
+    );
+    assert_eq!(Config::check(&file.0).expect_err("a mistake").to_string(), expected);
 }
 
 /// What the flags, the variables and the file `[server] port = 1, host = "::1", data_dir = "file"` make of it.

@@ -18,7 +18,7 @@ use hyper::{
     header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, UPGRADE},
 };
 use serde_json::Value;
-use tidings_inbox::{BodyError, Inbox};
+use tidings_inbox::{BodyError, Entrance, Inbox};
 
 pub(crate) use self::error::HttpError;
 use self::signed::Signed;
@@ -30,13 +30,15 @@ type Reply = Response<Full<Bytes>>;
 pub(crate) async fn answer(
     node: Arc<Node>,
     inbox: Option<Arc<Inbox>>,
-    request: Request<Incoming>,
+    entrance: Entrance,
+    mut request: Request<Incoming>,
 ) -> Result<Reply, Infallible> {
     let started = node.clock.now();
     // Shared, not copied: the request itself is taken apart.
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let path = uri.path();
     let (route, reply) = if let Some(inbox) = inbox.filter(|_| tidings_inbox::is_path(path)) {
+        request.extensions_mut().insert(entrance);
         ("inbox", answer_inbox(&inbox, request).await)
     } else {
         let reply = route(&node, &method, path, request).await.unwrap_or_else(|error| {

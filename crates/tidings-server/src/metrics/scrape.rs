@@ -25,6 +25,12 @@ pub(crate) fn text(node: &Node) -> String {
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.gauge("tidings_draining", "1 from when the server has been told to leave.")
         .sample(&[], u8::from(node.phase() > Phase::Serving));
+    let help =
+        "When the certificate that is shown ends to be valid, in seconds since 1970; nothing without TLS.";
+    let mut expiry = text.gauge("tidings_tls_certificate_expiry_timestamp_seconds", help);
+    if let Some(expires) = node.certificate_expires() {
+        expiry.sample(&[], expires.as_secs());
+    }
     process::add_to(&mut text, node.started_unix.as_secs_f64());
     text.into_string()
 }

@@ -14,10 +14,7 @@ use tidings_protocol::{
     connection::{Leave, Output},
     frame::server::{ServerFrame, SubscriptionErrorKind},
 };
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf},
-    net::{TcpStream, tcp::OwnedReadHalf},
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 
 use super::{
     frame::Frame,
@@ -30,6 +27,7 @@ use crate::{
     metrics::EndedBy,
     node::{Node, frame},
     random,
+    stream::{ReadHalf, Stream},
 };
 
 /// The peer has this long to read what waits for it, once the kernel takes no more.
@@ -60,7 +58,7 @@ thread_local! {
 /// Serves a connection from its first frame to its last. `early` is what came right behind the handshake.
 ///
 /// The task is spawned as it stands: an idle socket costs its fields and nothing of how it was opened.
-pub(crate) fn serve(node: Arc<Node>, live: Arc<LiveApp>, stream: TcpStream, early: &[u8]) {
+pub(crate) fn serve(node: Arc<Node>, live: Arc<LiveApp>, stream: Stream, early: &[u8]) {
     if live.connected(live.app().limits.connections) {
         let mut task = Task::open(node, live, stream);
         task.read(&mut early.to_vec());
@@ -73,7 +71,7 @@ pub(crate) fn serve(node: Arc<Node>, live: Arc<LiveApp>, stream: TcpStream, earl
 }
 
 /// Says why a connection is not taken, and closes it.
-pub(crate) async fn refuse(mut stream: TcpStream, close: Close) {
+pub(crate) async fn refuse(mut stream: Stream, close: Close) {
     tracing::info!(code = close.code(), reason = %close.message(), "connection refused");
     let mut farewell = Vec::new();
     if let Some(error) = ServerFrame::before_close(&close) {
@@ -90,7 +88,7 @@ pub(crate) async fn refuse(mut stream: TcpStream, close: Close) {
 }
 
 /// Reads until the peer's close frame: to end before could lose ours.
-async fn await_close(stream: &mut TcpStream) -> io::Result<()> {
+async fn await_close(stream: &mut Stream) -> io::Result<()> {
     let mut reader = Reader::default();
     let mut bytes = [0; 512];
     let mut answered = false;
@@ -109,7 +107,7 @@ struct Task {
     node: Arc<Node>,
     live: Arc<LiveApp>,
     socket: Arc<Socket>,
-    reading: OwnedReadHalf,
+    reading: ReadHalf,
     reader: Reader,
     connection: Connection<Seat>,
     /// When the wheel will tell the time next.
@@ -157,7 +155,7 @@ impl Future for Task {
 }
 
 impl Task {
-    fn open(node: Arc<Node>, live: Arc<LiveApp>, stream: TcpStream) -> Self {
+    fn open(node: Arc<Node>, live: Arc<LiveApp>, stream: Stream) -> Self {
         let (reading, writer) = stream.into_split();
         let app = live.app();
         let mut writer = Some(writer);
@@ -214,7 +212,7 @@ impl Task {
         }
         READ_BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
-            match ready!(Pin::new(&mut self.reading).poll_read(cx, &mut buffer)) {
+            match ready!(self.reading.poll_read(cx, &mut buffer)) {
                 Ok(()) if buffer.filled().is_empty() => self.gone("the peer closed the connection"),
                 Ok(()) => self.read(buffer.filled_mut()),
                 Err(error) => self.gone(&error.to_string()),

@@ -16,10 +16,9 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tidings_protocol::{Close, handshake::check_protocol};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
-use crate::{apps::LiveApp, linger::Lingering, node::Node};
+use crate::{apps::LiveApp, linger::Lingering, node::Node, stream::Stream};
 
 /// Whether a request wants to become a websocket.
 pub(crate) fn is_upgrade<B>(request: &Request<B>) -> bool {
@@ -83,8 +82,8 @@ fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(ours).ok()
 }
 
-/// The plain socket under an upgraded connection, and what the client has sent already.
-async fn upgraded(upgrade: OnUpgrade) -> Option<(TcpStream, Bytes)> {
+/// The stream under an upgraded connection, and what the client has sent already.
+async fn upgraded(upgrade: OnUpgrade) -> Option<(Stream, Bytes)> {
     let parts = upgrade.await.ok()?.downcast::<TokioIo<Lingering>>().ok()?;
     // Copied, so that the connection's whole read buffer is not kept for a few bytes.
     Some((parts.io.into_inner().into_inner(), Bytes::copy_from_slice(&parts.read_buf)))

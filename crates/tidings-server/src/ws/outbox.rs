@@ -157,7 +157,8 @@ impl Outbox {
         matches!(lock(&self.0).state, State::Idle | State::Gone)
     }
 
-    /// Writes what waits, if a flush is owed. `write` is one system call; `now` is asked only if it would block.
+    /// Writes what waits, if a flush is owed. `write` is one system call; with nothing to take it sees to what it took
+    /// before and has kept. `now` is asked only if it would block.
     pub(crate) fn flush(
         &self,
         write: impl Fn(&[IoSlice<'_>]) -> io::Result<usize>,
@@ -168,7 +169,7 @@ impl Outbox {
             return Flushed::Done;
         }
         queue.state = State::Flushing;
-        while !queue.frames.is_empty() {
+        loop {
             let frames = std::mem::take(&mut queue.frames);
             let mut head_sent = queue.head_sent;
             drop(queue);
@@ -176,6 +177,10 @@ impl Outbox {
             queue = lock(&self.0);
             queue.take_sent(frames, sent, head_sent);
             match end {
+                End::AllSent if queue.frames.is_empty() => {
+                    queue.state = State::Idle;
+                    return Flushed::Done;
+                }
                 End::AllSent => {}
                 End::WouldBlock => {
                     queue.state = State::Blocked(now());
@@ -188,8 +193,6 @@ impl Outbox {
                 }
             }
         }
-        queue.state = State::Idle;
-        Flushed::Done
     }
 
     /// The kernel takes more again.
@@ -281,7 +284,14 @@ fn write_frames(
             Err(_) => return (sent, End::Broken),
         }
     }
-    (sent, End::AllSent)
+    loop {
+        match write(&[]) {
+            Ok(_) => return (sent, End::AllSent),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return (sent, End::WouldBlock),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return (sent, End::Broken),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -309,6 +319,9 @@ mod tests {
         }
 
         fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            if slices.is_empty() {
+                return Ok(0);
+            }
             let mut room = self.takes.borrow_mut().pop().ok_or(io::ErrorKind::WouldBlock)?;
             *self.calls.borrow_mut() += 1;
             let mut written = 0;
@@ -391,6 +404,27 @@ mod tests {
         let got = kernel.got.borrow();
         let rest = got.strip_prefix(&big[0][..]).expect("the frame that had begun is finished");
         assert!(String::from_utf8_lossy(rest).contains("\"code\":4100"));
+    }
+
+    #[test]
+    fn what_was_taken_and_kept_is_seen_to() {
+        let outbox = Outbox::default();
+        let frames = frames(&["one", "two"]);
+        outbox.push(&frames[..1]);
+        let keeps = |slices: &[IoSlice<'_>]| match slices {
+            [] => Err(io::ErrorKind::WouldBlock.into()),
+            _ => Ok(slices.iter().map(|slice| slice.len()).sum()),
+        };
+        assert_eq!(outbox.flush(keeps, now), Flushed::Blocked);
+        assert!(!outbox.is_empty() && outbox.blocked_since().is_some());
+        assert_eq!(outbox.resume(keeps, now), Flushed::Blocked);
+        // What has gone into it is not thrown away with what waits.
+        outbox.push(&frames[1..]);
+        assert!(outbox.close(&Close::SlowConsumer, true));
+        let kernel = Kernel::new(&[usize::MAX]);
+        assert_eq!(outbox.resume(|slices| kernel.write(slices), now), Flushed::Done);
+        assert!(outbox.is_empty());
+        assert!(String::from_utf8_lossy(&kernel.got.borrow()).contains("\"code\":4100"));
     }
 
     #[test]

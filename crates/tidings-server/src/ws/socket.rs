@@ -1,7 +1,6 @@
 //! One open socket, as those see it who have something to send to it.
 
 use std::{
-    io::{self, IoSlice},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU8, Ordering},
@@ -12,13 +11,12 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use tidings_protocol::{Close, SocketId};
-use tokio::net::tcp::OwnedWriteHalf;
 
 use super::{
     frame::Frame,
     outbox::{Flushed, Outbox, Pushed},
 };
-use crate::{clock::Clock, lock};
+use crate::{clock::Clock, lock, stream::WriteHalf};
 
 /// The writing side of a socket, shared; its task reads.
 #[derive(Debug)]
@@ -26,7 +24,7 @@ pub(crate) struct Socket {
     id: SocketId,
     app_id: Arc<str>,
     clock: Clock,
-    writer: OwnedWriteHalf,
+    writer: WriteHalf,
     outbox: Outbox,
     calls: AtomicU8,
     task: AtomicWaker,
@@ -55,7 +53,7 @@ impl Calls {
 }
 
 impl Socket {
-    pub(crate) fn new(id: SocketId, app_id: Arc<str>, clock: Clock, writer: OwnedWriteHalf) -> Self {
+    pub(crate) fn new(id: SocketId, app_id: Arc<str>, clock: Clock, writer: WriteHalf) -> Self {
         Socket {
             id,
             app_id,
@@ -69,7 +67,7 @@ impl Socket {
     }
 
     /// The stream back, from a socket that nobody has seen.
-    pub(crate) fn into_writer(self) -> OwnedWriteHalf {
+    pub(crate) fn into_writer(self) -> WriteHalf {
         self.writer
     }
 
@@ -99,13 +97,13 @@ impl Socket {
 
     /// Writes what waits; leaves it to the socket's task if the kernel takes no more.
     pub(crate) fn flush(&self) {
-        let flushed = self.outbox.flush(|slices| self.write(slices), || self.clock.now());
+        let flushed = self.outbox.flush(|slices| self.writer.try_write(slices), || self.clock.now());
         self.after(flushed);
     }
 
     /// The kernel takes more again: writes what waits.
     pub(crate) fn resume(&self) {
-        let flushed = self.outbox.resume(|slices| self.write(slices), || self.clock.now());
+        let flushed = self.outbox.resume(|slices| self.writer.try_write(slices), || self.clock.now());
         self.after(flushed);
     }
 
@@ -133,19 +131,12 @@ impl Socket {
 
     /// Whether the kernel takes more.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.writer.as_ref().poll_write_ready(cx).map(|_| ())
+        self.writer.poll_write_ready(cx).map(|_| ())
     }
 
     /// Since when the peer has read nothing of what waits.
     pub(crate) fn blocked_since(&self) -> Option<Instant> {
         self.outbox.blocked_since()
-    }
-
-    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [one] => self.writer.try_write(one),
-            many => self.writer.try_write_vectored(many),
-        }
     }
 
     fn after(&self, flushed: Flushed) {

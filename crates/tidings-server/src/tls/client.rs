@@ -1,0 +1,107 @@
+//! The client's side, for the command line: whom it believes.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    pki_types::{CertificateDer, ServerName, UnixTime},
+};
+
+use super::{CertificateError, provider, read_chain};
+
+/// A client's session with a server of this name or address, whose certificate is to come from a public authority, or,
+/// with a file, from one of those in it, or be in it itself.
+pub(crate) fn session(host: &str, known: Option<&Path>) -> Result<ClientConnection, SessionError> {
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+        .map_err(|_| SessionError::Tls(Error::General("no name of a server".to_owned())))?;
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider has all that TLS 1.2 and 1.3 need");
+    let config = match known {
+        None => {
+            let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+            builder.with_root_certificates(roots).with_no_client_auth()
+        }
+        Some(file) => {
+            let verifier = Known::read(file)?;
+            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        }
+    };
+    let mut session = ClientConnection::new(Arc::new(config), name).map_err(SessionError::Tls)?;
+    // A whole body may wait for the handshake.
+    session.set_buffer_limit(None);
+    Ok(session)
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SessionError {
+    /// The file with the certificates to believe.
+    #[error(transparent)]
+    Known(#[from] CertificateError),
+    /// Anything else.
+    #[error(transparent)]
+    Tls(Error),
+}
+
+/// Believes the certificates of a file, and whom they vouch for. A server that shows one of them itself may have any name:
+/// its owner reaches it by its address.
+#[derive(Debug)]
+struct Known {
+    certificates: Vec<CertificateDer<'static>>,
+    vouched_for: Arc<WebPkiServerVerifier>,
+}
+
+impl Known {
+    fn read(file: &Path) -> Result<Arc<Self>, SessionError> {
+        let certificates = read_chain(file)?;
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(certificates.iter().cloned());
+        let vouched_for = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| SessionError::Tls(Error::General(error.to_string())))?;
+        Ok(Arc::new(Known { certificates, vouched_for }))
+    }
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        if self.certificates.iter().any(|known| known == end_entity) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.vouched_for.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.vouched_for.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.vouched_for.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.vouched_for.supported_verify_schemes()
+    }
+}
