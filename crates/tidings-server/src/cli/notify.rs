@@ -74,7 +74,7 @@ pub(super) fn run(args: NotifyArgs, environment: &Environment) -> Result<Exit, C
     match (added, known) {
         (Added::Known(id), _) => print_line(format_args!("{id} was stored before"))?,
         (Added::New(id), Some(_)) => {
-            print_line(format_args!("stored {id} for {} of {}", args.user, brand.name))?
+            print_line(format_args!("stored {id} for {} of {}", args.user, brand.name))?;
         }
         (Added::New(id), None) => print_line(format_args!(
             "stored {id} for {} of {}, who has not been heard of before",
