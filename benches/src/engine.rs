@@ -116,21 +116,24 @@ impl Engine {
 
     /// Posts JSON to a path of the app's HTTP API, signed.
     pub(crate) fn post<S: Sink>(&mut self, lane: usize, resource: &str, body: &[u8], sink: &mut S) {
-        if self.lanes.len() <= lane {
-            self.lanes.resize_with(lane + 1, Lane::default);
-        }
         let path = format!("{}/{resource}", self.app_path);
         let query = self.shared.credentials.query(&path, body, clock::unix_seconds());
         let address = self.shared.address;
-        let posted = self.lanes[lane].post(
-            address,
-            self.poll.registry(),
-            Token(FIRST_LANE + lane),
-            |out: &mut Vec<u8>| {
-                http::push_post(out, address, &path, &query, body);
-            },
-        );
-        if let Err(error) = posted {
+        self.ask(lane, |out| http::push_post(out, address, &path, &query, body), sink);
+    }
+
+    /// Sends a finished request.
+    pub(crate) fn request<S: Sink>(&mut self, lane: usize, request: &[u8], sink: &mut S) {
+        self.ask(lane, |out| out.extend_from_slice(request), sink);
+    }
+
+    fn ask<S: Sink>(&mut self, lane: usize, write: impl FnOnce(&mut Vec<u8>), sink: &mut S) {
+        if self.lanes.len() <= lane {
+            self.lanes.resize_with(lane + 1, Lane::default);
+        }
+        let token = Token(FIRST_LANE + lane);
+        let asked = self.lanes[lane].post(self.shared.address, self.poll.registry(), token, write);
+        if let Err(error) = asked {
             self.lanes[lane].fail(&error.to_string(), sink);
         }
     }
@@ -145,18 +148,18 @@ impl Engine {
         }
         for event in &self.events {
             let Token(token) = event.token();
-            if let Some(lane) = token.checked_sub(FIRST_LANE) {
-                let lane = &mut self.lanes[lane];
+            if let Some(number) = token.checked_sub(FIRST_LANE) {
+                let lane = &mut self.lanes[number];
                 if event.is_writable()
                     && let Err(error) = lane.flush()
                 {
                     lane.fail(&error.to_string(), sink);
                 }
                 if event.is_readable() {
-                    lane.receive(&mut self.buffer, sink);
+                    lane.receive(number, &mut self.buffer, sink);
                 }
                 if event.is_read_closed() {
-                    lane.receive(&mut self.buffer, sink);
+                    lane.receive(number, &mut self.buffer, sink);
                 }
                 continue;
             }

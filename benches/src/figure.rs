@@ -101,6 +101,10 @@ figures! {
     BackCpuUs = "back_cpu_us", Microseconds, "all back at once: server CPU each";
     /// Storm: 99 % of the latencies of the events published beside it.
     BesideP99 = "beside_p99", Milliseconds, "published beside: latency p99";
+    /// Inbox: half of the pushes came to the user's socket within this, from the call on.
+    PushP50 = "push_p50", Milliseconds, "pushed: p50";
+    /// Inbox: 99 % of the pushes.
+    PushP99 = "push_p99", Milliseconds, "pushed: p99";
     /// Resident memory of the server before the first socket.
     RssStart = "rss_start", Bytes, "memory at start";
     /// Resident memory that each socket added.

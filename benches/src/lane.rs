@@ -1,4 +1,4 @@
-//! One HTTP connection for triggers: kept alive where the server keeps it, made anew where it does not.
+//! One HTTP connection for requests: kept alive where the server keeps it, made anew where it does not.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use crate::clock;
 use crate::http::Message;
 use crate::sink::Sink;
 
@@ -66,8 +67,8 @@ impl Lane {
     }
 
     /// Reads all replies there are.
-    pub(crate) fn receive<S: Sink>(&mut self, buffer: &mut [u8], sink: &mut S) {
-        if let Err(why) = self.read_replies(buffer, sink) {
+    pub(crate) fn receive<S: Sink>(&mut self, number: usize, buffer: &mut [u8], sink: &mut S) {
+        if let Err(why) = self.read_replies(number, buffer, sink) {
             self.fail(&why, sink);
         }
     }
@@ -82,21 +83,29 @@ impl Lane {
         }
     }
 
-    fn read_replies<S: Sink>(&mut self, buffer: &mut [u8], sink: &mut S) -> Result<(), String> {
+    fn read_replies<S: Sink>(
+        &mut self,
+        number: usize,
+        buffer: &mut [u8],
+        sink: &mut S,
+    ) -> Result<(), String> {
         while let Some(stream) = &mut self.stream {
             let count = match stream.read(buffer) {
-                Ok(0) => return Err("the server closed a connection with triggers unanswered".to_owned()),
+                Ok(0) => return Err("the server closed a connection with requests unanswered".to_owned()),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error.to_string()),
             };
             self.held.extend_from_slice(&buffer[..count]);
+            let now = clock::now();
             let mut used = 0;
             while let Some(reply) = Message::parse(&self.held[used..]).map_err(|error| error.to_string())? {
                 used += reply.end;
                 self.waiting = self.waiting.saturating_sub(1);
-                if reply.status() != Some(200) {
+                if reply.status() == Some(200) {
+                    sink.answered(number, reply.body, now);
+                } else {
                     let body = String::from_utf8_lossy(reply.body);
                     sink.refused(&format!("{}: {}", reply.first_line(), body.trim_end()));
                 }

@@ -21,6 +21,7 @@ mod ledger;
 mod machine;
 mod meter;
 mod number;
+mod operator;
 mod payload;
 mod process;
 mod progress;

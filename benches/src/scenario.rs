@@ -5,6 +5,7 @@ pub(crate) mod channels;
 pub(crate) mod client_events;
 pub(crate) mod fanout;
 pub(crate) mod idle;
+pub(crate) mod inbox;
 mod load;
 pub(crate) mod presence;
 pub(crate) mod push;
@@ -43,6 +44,8 @@ pub(crate) enum Scenario {
     Batch(batch::Batch),
     /// Single-user pushes: a channel for each subscriber, one request for each event.
     Push(push::Push),
+    /// Notifications: sent one by one or in batches, listed, marked as read.
+    Inbox(inbox::Inbox),
     /// Fan-out while subscribers come and go, for a long time.
     Soak(soak::Soak),
 }
@@ -68,6 +71,7 @@ impl Scenario {
             Self::ClientEvents(_) => "client-events",
             Self::Batch(_) => "batch",
             Self::Push(_) => "push",
+            Self::Inbox(_) => "inbox",
             Self::Soak(_) => "soak",
         }
     }
@@ -83,6 +87,7 @@ impl Scenario {
             Self::ClientEvents(client_events) => client_events.run(bench),
             Self::Batch(batch) => batch.run(bench),
             Self::Push(push) => push.run(bench),
+            Self::Inbox(inbox) => inbox.run(bench),
             Self::Soak(soak) => soak.run(bench),
         }
     }

@@ -26,6 +26,9 @@ pub(crate) trait Sink {
     /// A socket was closed by the server, or failed.
     fn closed(&mut self, socket: usize, why: &str);
 
-    /// A trigger was answered with something else than 200, or its connection failed.
+    /// A request was answered with something else than 200, or its connection failed.
     fn refused(&mut self, why: &str);
+
+    /// A request of this lane was answered with 200.
+    fn answered(&mut self, _lane: usize, _body: &[u8], _now: Duration) {}
 }

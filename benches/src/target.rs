@@ -11,11 +11,16 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::failure::Failure;
+use crate::operator::Operator;
 use crate::process::Process;
 use crate::sign::Credentials;
 
 /// How long a started server may take until it takes connections.
 const START: Duration = Duration::from_secs(30);
+
+/// The brand of a Tidings that the bench starts, and the key of its senders.
+pub(crate) const BRAND_ID: u32 = 7;
+pub(crate) const SENDER_KEY: &str = "key-of-the-benchs-senders";
 
 const SOKETI_CONFIG: &str = include_str!("target/soketi.json");
 const TIDINGS_CONFIG: &str = include_str!("target/tidings.toml");
@@ -153,6 +158,8 @@ impl Running {
 struct Server {
     process: Child,
     folder: Folder,
+    /// Whom the brand asks about its visitors; only Tidings has one.
+    _operator: Option<Operator>,
 }
 
 impl Server {
@@ -163,6 +170,7 @@ impl Server {
         let port = port.to_string();
         let need =
             || bin.ok_or_else(|| Failure::Usage(format!("{0} needs its program: {0}=PATH", kind.name())));
+        let mut operator = None;
         let mut command = match kind {
             Kind::Floor | Kind::FloorGather => {
                 let mut command = Command::new(std::env::current_exe()?);
@@ -173,7 +181,12 @@ impl Server {
                 command
             }
             Kind::Tidings => {
-                let config = folder.write("tidings.toml", &fill(TIDINGS_CONFIG, &port, access))?;
+                let sid_url = operator.insert(Operator::start()?).url();
+                let config = fill(TIDINGS_CONFIG, &port, access)
+                    .replace("{brand_id}", &BRAND_ID.to_string())
+                    .replace("{sid_url}", &sid_url)
+                    .replace("{sender_key}", SENDER_KEY);
+                let config = folder.write("tidings.toml", &config)?;
                 let mut command = Command::new(bin.unwrap_or(Path::new("target/release/tidings")));
                 command.arg("serve").arg("--config").arg(config).arg("--data-dir").arg(data);
                 command.env("TIDINGS_LOG", "warn");
@@ -197,7 +210,7 @@ impl Server {
         let process = command
             .spawn()
             .map_err(|error| Failure::Unreachable(format!("{}: {error}", command.get_program().display())))?;
-        Ok(Self { process, folder })
+        Ok(Self { process, folder, _operator: operator })
     }
 
     /// The end of what the server printed.
