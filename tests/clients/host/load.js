@@ -32,8 +32,13 @@ export class Load {
     this.#work = workers.map(async (work) => {
       while (!this.#stopping) await work();
     });
-    // A worker that fails is told of by `stop`.
+    // A worker that fails is told of by `until` and `stop`.
     for (const work of this.#work) work.catch(() => (this.#stopping = true));
+  }
+
+  /** Waits for something while they are at work; fails at once if one of them does. */
+  async until(happened) {
+    await Promise.race([happened, Promise.all(this.#work)]);
   }
 
   /** Has everybody end what they are at, which for senders is when it is acknowledged. */

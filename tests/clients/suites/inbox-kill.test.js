@@ -27,7 +27,7 @@ test(`${cycles} times killed under load`, async (t) => {
 
   for (let cycle = 1; cycle <= cycles; cycle += 1) {
     load.start();
-    await ledger.more(20 + Math.floor(Math.random() * 100));
+    await load.until(ledger.more(20 + Math.floor(Math.random() * 100)));
     await pause(Math.random() * 20);
     await inbox.server.crash();
     await inbox.server.restart();
@@ -38,7 +38,7 @@ test(`${cycles} times killed under load`, async (t) => {
     const connections = pages.map((page) => page.connection);
     const before = new Set(ledger.entries.map(({ id }) => id));
     load.start();
-    await ledger.more(40);
+    await load.until(ledger.more(40));
     await load.stop();
     for (const [index, page] of pages.entries()) {
       const { person } = page.visitor;
