@@ -56,9 +56,10 @@ export class Ledger {
     const titles = list.map(({ Title }) => Title);
     const once = new Set(titles);
     equal(titles.length, once.size, `something is there twice: ${titles}`);
+    const listed = new Map(list.map((notification) => [notification.Title, notification]));
     for (const entry of this.of(person)) {
       ok(entry.reference, `activity ${entry.id} was sent until it was acknowledged`);
-      const there = list.find(({ Title }) => Title === String(entry.id));
+      const there = listed.get(String(entry.id));
       if (entry.deleted === Done.NO) ok(there, `activity ${entry.id} is lost`);
       if (entry.deleted === Done.YES) ok(!there, `activity ${entry.id} was deleted and is there`);
       if (there && entry.read !== Done.MAYBE) {

@@ -64,8 +64,8 @@ export class Load {
 
   async #sendOne() {
     // Now and then a sender has forgotten that it was acknowledged.
-    const known = Math.random() < 0.1 ? pick(this.ledger.entries.filter(({ reference }) => reference)) : undefined;
-    if (known === undefined) await this.send(pick(this.visitors));
+    const known = Math.random() < 0.1 ? pick(this.ledger.entries) : undefined;
+    if (known?.reference === undefined) await this.send(pick(this.visitors));
     else await this.#repeat(content(known.id, known.person));
   }
 

@@ -9,6 +9,8 @@ export class OpenPage {
   #isSubscribed = false;
   #refused;
   #news = [];
+  /** The connections on which it was told of an activity, by the notification's title. */
+  #told = new Map();
   #wake = [];
   /** How much news had come when it was last told of counts. */
   #counted = 0;
@@ -58,17 +60,13 @@ export class OpenPage {
   checkTold(ids, connection) {
     equal(this.connection, connection, 'the page stayed connected');
     for (const id of ids) {
-      const times = this.#of(String(id)).filter((news) => news.connection === connection).length;
+      const times = (this.#told.get(String(id)) ?? []).filter((on) => on === connection).length;
       equal(times, 1, `the page of ${this.visitor.person} was told of activity ${id} ${times} times`);
     }
   }
 
   wasTold(id) {
-    return this.#of(String(id)).length > 0;
-  }
-
-  #of(title) {
-    return this.#news.filter(({ Title }) => Title === title);
+    return this.#told.has(String(id));
   }
 
   #heed(event, data) {
@@ -79,6 +77,7 @@ export class OpenPage {
       this.#refused = data;
     } else if (KINDS.includes(event)) {
       this.#news.push({ ...data, connection: this.#connection });
+      this.#told.set(data.Title, [...(this.#told.get(data.Title) ?? []), this.#connection]);
     } else if (event === 'tidings:counts') {
       this.counts = data;
       this.#counted = this.#news.length;

@@ -23,7 +23,6 @@ test(`${cycles} times killed under load`, async (t) => {
   const load = new Load(inbox.server, visitors, ledger);
   const pages = visitors.map((visitor) => new OpenPage(visitor));
   await Promise.all(pages.map((page) => page.load()));
-  let onlyListed = 0;
 
   for (let cycle = 1; cycle <= cycles; cycle += 1) {
     load.start();
@@ -58,12 +57,12 @@ test(`${cycles} times killed under load`, async (t) => {
         done();
       }
     }
-    onlyListed = ledger.entries.filter(({ id, person }) => !pageOf(person).wasTold(id)).length;
   }
 
   // Whatever was sent from the beginning is known, with the reference it had.
   await load.sendAgain(ledger.entries);
   for (const { visitor } of pages) ledger.check(visitor.person, await visitor.list());
+  const onlyListed = ledger.entries.filter(({ id, person }) => !pageOf(person).wasTold(id)).length;
   t.diagnostic(`${ledger.entries.length} activities acknowledged; of ${onlyListed} pages know from the list only`);
 
   function pageOf(person) {
