@@ -37,7 +37,7 @@ enum Refusal {
     Unreadable(String),
     #[error("unknown brand")]
     UnknownBrand,
-    #[error("unknown brand {0}")]
+    #[error("unknown brand")]
     NoBrand(i64),
     #[error("the api key is another brand's")]
     OtherBrand,
@@ -275,7 +275,11 @@ fn refused(refusal: &Refusal) -> Reply {
         tracing::error!(%error, "a notification could not be stored");
     }
     let reply = http::json(status, &json!({"error": refusal.to_string(), "code": status.as_u16()}));
-    let reply = http::because(reply, refusal.to_string());
+    let reason = match refusal {
+        Refusal::NoBrand(id) => format!("unknown brand {id}"),
+        other => other.to_string(),
+    };
+    let reply = http::because(reply, reason);
     match refusal {
         Refusal::Store(_) | Refusal::Incomplete => http::later(reply),
         Refusal::Method => http::use_method(reply, "POST"),

@@ -1,7 +1,7 @@
 //! Our own API for operators: `/inbox-admin/v1`, for whoever has a key.
 //!
 //! A brand's key opens what is that brand's; an installation's key opens everything, and alone makes brands and keys.
-//! The brand that a call is about is the one of the path's prefix, or else the key's, or else the only one. Nothing is
+//! The brand that a call is about is the one of the path's prefix, or else the key's, or else the first. Nothing is
 //! passed over: a name that is not known is refused. `openapi.yaml` describes all of it.
 //!
 //! Source: `facts/notifications.md`, 6.4 and 6.8.
@@ -64,14 +64,7 @@ impl Inbox {
             }
             (KeyScope::Brand(own), _) => self.brands.by_id(own),
             (KeyScope::Installation, Some(mount)) => Some(mount.clone()),
-            (KeyScope::Installation, None) => match &self.brands.all()[..] {
-                [] => None,
-                [only] => Some(only.clone()),
-                _ => {
-                    let which = "there are several brands; put /b/<name> before the path".to_owned();
-                    return Err(Problem::Unacceptable(which));
-                }
-            },
+            (KeyScope::Installation, None) => self.brands.first(),
         };
         brand.ok_or(Problem::NotFound("brand"))
     }

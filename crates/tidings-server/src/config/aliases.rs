@@ -36,7 +36,8 @@ enum Meaning {
 
 const FOR_CLIENTS: &str = "it says where clients connect, not where the server listens";
 const NO_PREFIX: &str = "there is no path prefix here; clients and backends connect without one";
-const TLS_ELSEWHERE: &str = "TLS is configured by [tls] in the file, or by TIDINGS_TLS_CERT and TIDINGS_TLS_KEY";
+const TLS_ELSEWHERE: &str =
+    "TLS is configured by [tls] in the file, or by TIDINGS_TLS_CERT and TIDINGS_TLS_KEY";
 const NO_WEBHOOKS: &str = "webhooks are not taken from variables";
 
 /// In the order in which they are reported.
