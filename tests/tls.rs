@@ -140,7 +140,7 @@ async fn a_stop_tells_every_client_and_ends_tls_in_order() {
         let mut stream = ws.into_inner();
         assert_eq!(stream.read(&mut [0; 16]).await.expect("no end without a farewell"), 0);
     };
-    let (_, ()) = tokio::join!(tls.server.stop(), told);
+    tokio::join!(tls.server.stop(), told);
 }
 
 /// Requests go on on one connection; an answer to a request that is refused unread reaches its sender.

@@ -151,7 +151,7 @@ impl Reader<'_> {
             (cert, key) => {
                 let missing = [cert.err(), key.err()].into_iter().flatten().collect();
                 let set = [TLS_CERT, TLS_KEY, TLS_PORT].into_iter();
-                let set = set.filter(|name| environment.value(name).is_some()).last()?;
+                let set = set.rev().find(|name| environment.value(name).is_some())?;
                 let kind = MistakeKind::TlsVariablesMissing(missing);
                 self.report.mistake(Place::Variable(set.to_owned()), kind);
                 None

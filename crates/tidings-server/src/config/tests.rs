@@ -468,7 +468,7 @@ fn tls_needs_both_files_and_may_have_a_port() {
     assert_eq!((tls.cert(), tls.key(), tls.port), (Path::new("c.pem"), Path::new("k.pem"), Some(6443)));
     check(
         "[tls]\ncert = 1\nprot = 1\n",
-        r#"
+        r"
 t.toml:1:1: key `tls`: `key` is missing
  1 | [tls]
    | ^^^^^
@@ -478,7 +478,7 @@ t.toml:2:8: key `tls.cert`: must be a path, not a number
 t.toml:3:1: key `tls.prot`: unknown key; did you mean `port`?
  3 | prot = 1
    | ^^^^
-"#,
+",
     );
     let port = |variables: &[(&str, &str)]| {
         let files = [("TIDINGS_TLS_CERT", "c"), ("TIDINGS_TLS_KEY", "k")];

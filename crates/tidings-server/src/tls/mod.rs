@@ -126,6 +126,9 @@ impl Certificate {
     ///
     /// # Errors
     /// [`CertificateError`] says what is wrong with which file.
+    ///
+    /// # Panics
+    /// Never: the cryptography that is used has all that TLS needs.
     pub fn read(cert: &Path, key: &Path) -> Result<Self, CertificateError> {
         let chain = read_chain(cert)?;
         let expires = chain.first().and_then(|first| expiry::expiry(first));
