@@ -35,6 +35,8 @@ CREATE TABLE users (
     created_at  INTEGER NOT NULL,
     UNIQUE (brand_id, external_id)
 ) STRICT;
+-- By number, as lists and broadcasts go.
+CREATE INDEX users_by_brand ON users (brand_id);
 
 -- What segments are made of.
 CREATE TABLE user_tags (
@@ -88,7 +90,7 @@ CREATE TABLE notifications (
     deleted_at   INTEGER
 ) STRICT;
 -- Everything that counts and cursors need, so that neither looks at a row it does not show.
-CREATE INDEX inbox ON notifications (brand_id, user_id, id, archived_at, expires_at, read_at, seen_at)
+CREATE INDEX inbox ON notifications (brand_id, user_id, id, archived_at, expires_at, read_at, seen_at, deleted_at)
     WHERE deleted_at IS NULL;
 CREATE INDEX notifications_by_expiry ON notifications (expires_at)
     WHERE deleted_at IS NULL AND expires_at IS NOT NULL;

@@ -200,3 +200,28 @@ fn a_data_directory_that_is_a_file() {
     );
     assert!(error.ends_with("; name another one with --data-dir or TIDINGS_DATA_DIR"), "{error}");
 }
+
+/// How much of a large inbox, and of a brand with many users, is read for what happens all the time.
+#[test]
+fn nothing_is_sorted_and_no_row_is_looked_at_to_count() {
+    let folder = Folder::new("plans");
+    let store = folder.open();
+    let check = |sql: &str, index: &str| {
+        let plan: Vec<String> = store
+            .connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .and_then(|mut plan| plan.query_map([], |row| row.get("detail"))?.collect())
+            .expect("a plan");
+        let covered = format!("USING COVERING INDEX {index} ");
+        assert!(plan.len() == 1 && plan[0].contains(&covered), "{sql}: {plan:?}");
+    };
+    let there = "deleted_at IS NULL AND (expires_at IS NULL OR expires_at > 5)";
+    check(
+        &format!(
+            "SELECT count(*) - count(read_at), count(*) - count(seen_at), count(*) FROM notifications
+             WHERE user_id = 1 AND brand_id = 7 AND archived_at IS NULL AND {there}"
+        ),
+        "inbox",
+    );
+    check("SELECT id FROM users WHERE brand_id = 7 AND id > 3 ORDER BY id LIMIT 200", "users_by_brand");
+}
