@@ -30,6 +30,9 @@ const FILE_NAME: &str = "tidings.db";
 /// How long a lock of another process is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How many statements a connection keeps prepared: more than there are, so that none is ever read again.
+const STATEMENTS: usize = 128;
+
 /// Everything kept: one connection to one file.
 #[derive(Debug)]
 pub struct Store {
@@ -108,6 +111,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     use_wal(connection)?;
     // An acknowledged row survives a power cut.
     connection.pragma_update(None, "synchronous", "FULL")
