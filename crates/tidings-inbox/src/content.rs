@@ -10,7 +10,7 @@ use tidings_store::{
 };
 
 const TITLE_MAX_CHARS: usize = 255;
-const BODY_MAX: usize = 64 * 1024;
+pub(crate) const BODY_MAX: usize = 64 * 1024;
 const PREVIEW_MAX: usize = 4 * 1024;
 const LINK_MAX: usize = 2 * 1024;
 const LABEL_MAX_CHARS: usize = 255;

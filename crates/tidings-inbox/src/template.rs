@@ -3,10 +3,12 @@
 //! A template is an object of content fields, or `{"default": "en", "languages": {"en": {..}, "de": {..}}}`. In its
 //! texts `{{user.first_name}}` and the like stand for values; what there is not is empty.
 
+use std::cell::Cell;
+
 use serde_json::{Map, Value, json};
 use tidings_store::{Content, User, time::Timestamp};
 
-use crate::content::{ContentError, Fields};
+use crate::content::{BODY_MAX, ContentError, Fields};
 
 /// A template that can be sent.
 #[derive(Clone, Debug)]
@@ -14,6 +16,9 @@ pub struct Template {
     default: String,
     languages: Map<String, Value>,
 }
+
+/// So many bytes may values add to what is said: a few of them named a thousand times would be as large as memory.
+const FILLED_MAX: usize = 4 * BODY_MAX;
 
 /// The name of the language of a template that has one alone.
 const ONLY: &str = "";
@@ -71,7 +76,15 @@ impl Template {
         let chosen = [locale, language, &self.default];
         let fields = chosen.iter().find_map(|name| self.languages.get(*name)?.as_object());
         let fields = fields.map(Fields::pick).unwrap_or_default();
-        fields.map_texts(|text, is_html| fill(text, values, is_html)).into_content(now)
+        let room = Cell::new(Some(FILLED_MAX));
+        let filled = fields.map_texts(|text, is_html| fill(text, values, is_html, &room));
+        if room.get().is_none() {
+            return Err(ContentError::Field {
+                field: "values".to_owned(),
+                problem: format!("they would fill more than {FILLED_MAX} bytes"),
+            });
+        }
+        filled.into_content(now)
     }
 }
 
@@ -103,8 +116,8 @@ pub(crate) fn user_values(user: &User) -> Value {
     })
 }
 
-/// Puts values into the places that name them; into HTML as text.
-fn fill(text: &str, values: &Value, is_html: bool) -> String {
+/// Puts values into the places that name them, as long as there is room; into HTML as text.
+fn fill(text: &str, values: &Value, is_html: bool, room: &Cell<Option<usize>>) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
@@ -116,6 +129,10 @@ fn fill(text: &str, values: &Value, is_html: bool) -> String {
             Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
             _ => String::new(),
         };
+        room.set(room.get().and_then(|room| room.checked_sub(value.len())));
+        if room.get().is_none() {
+            break;
+        }
         if is_html {
             push_escaped(&mut filled, &value);
         } else {
@@ -179,6 +196,17 @@ mod tests {
         assert_eq!(content.body, "<b>&lt;A&amp;B&gt;</b> 5 {{open");
         let values = json!({"link": "javascript:alert(1)"});
         template.render("", &values, Timestamp::default()).expect_err("such a link is not sent");
+    }
+
+    #[test]
+    fn a_few_values_named_often_do_not_fill_the_memory() {
+        let template = template(&json!({"title": "T", "message": "{{a}}".repeat(13_000)})).expect("template");
+        let render = |value: &str| template.render("", &json!({"a": value}), Timestamp::default());
+        assert_eq!(render("abc").expect("content").body.len(), 39_000);
+        assert_eq!(
+            render(&"a".repeat(1_000_000)).expect_err("13 GB").to_string(),
+            "bad field values: they would fill more than 262144 bytes"
+        );
     }
 
     #[test]
