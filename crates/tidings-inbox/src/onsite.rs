@@ -5,10 +5,11 @@
 //!
 //! Source: `facts/notifications.md`, section 2.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use hyper::{Method, StatusCode};
-use serde_json::{Map, Value, json};
+use serde::Deserialize;
+use serde_json::{Map, Value, json, value::RawValue};
 use tidings_store::{
     Added, BrandId, Content, EXTERNAL_ID_MAX, KeyScope, NewNotification, NotificationId, Recipient,
     SourceKey, StoreError, User, sending::TemplateName,
@@ -79,6 +80,18 @@ struct Item {
     new: NewNotification,
 }
 
+/// What of an item names it, whatever else may be wrong with it.
+#[derive(Deserialize)]
+struct Identified {
+    activity: Identity,
+}
+
+#[derive(Deserialize)]
+struct Identity {
+    id: Value,
+    brand_id: Option<Value>,
+}
+
 /// What a batch's answer says of its items.
 #[derive(Default)]
 struct Report {
@@ -110,16 +123,18 @@ impl Inbox {
 
     async fn batch(&self, call: &Call) -> Result<Value, Refusal> {
         let scope = self.sender(call)?;
-        let items = items(&call.body)?;
+        let text = String::from_utf8_lossy(&call.body);
+        let items = items(&text)?;
         let mut report = Report::default();
         let mut taken = Vec::new();
         let mut seen = HashSet::new();
-        for body in &items {
-            let named = activity(body).and_then(|activity| {
-                let (id, key) = named(activity.get("id")?)?;
-                Some((id, (activity.get("brand_id"), key)))
+        for text in items {
+            let identified = serde_json::from_str::<Identified>(text.get()).ok();
+            let identified = identified.and_then(|Identified { activity: Identity { id, brand_id } }| {
+                let (id, key) = named(&id)?;
+                Some((id, (brand_id, key)))
             });
-            let Some((id, key)) = named else {
+            let Some((id, key)) = identified else {
                 tracing::warn!("an item of a batch has no id to be named by; its sender will repeat it");
                 continue;
             };
@@ -131,7 +146,11 @@ impl Inbox {
                 report.fatal.push(json!({"id": id, "error": format!("more than {BATCH_MAX} items")}));
                 continue;
             }
-            match self.item(call, scope, body).await {
+            let item = match serde_json::from_str(text.get()) {
+                Ok(body) => self.item(call, scope, &body).await,
+                Err(error) => Err(Refusal::Unreadable(error.to_string())),
+            };
+            match item {
                 Ok(item) => taken.push(item),
                 Err(refusal) => report.refused(&id, &refusal),
             }
@@ -287,22 +306,25 @@ fn refused(refusal: &Refusal) -> Reply {
     }
 }
 
-/// The items of a batch: an array, or an object with just one in it.
-fn items(body: &[u8]) -> Result<Vec<Value>, Refusal> {
-    let body: Value = serde_json::from_slice(body).map_err(|error| Refusal::Unreadable(error.to_string()))?;
+/// The items of a batch: an array, or an object with just one in it. Each is read by itself, so that one that cannot be
+/// read does not make the sender repeat them all for ever.
+fn items(body: &str) -> Result<Vec<&RawValue>, Refusal> {
+    let unreadable = |error: serde_json::Error| Refusal::Unreadable(error.to_string());
     let wrong = || Refusal::Unreadable("an array of items is expected".to_owned());
-    match body {
-        Value::Array(items) => Ok(items),
-        Value::Object(object) => {
-            let mut arrays = object.into_iter().filter_map(|(_, value)| match value {
-                Value::Array(items) => Some(items),
-                _ => None,
-            });
-            let items = arrays.next().ok_or_else(wrong)?;
-            if arrays.next().is_some() { Err(wrong()) } else { Ok(items) }
+    let is_array = |value: &&RawValue| value.get().starts_with('[');
+    let body: &RawValue = serde_json::from_str(body).map_err(unreadable)?;
+    let array = if is_array(&body) {
+        body
+    } else {
+        let object: BTreeMap<String, &RawValue> = serde_json::from_str(body.get()).map_err(|_| wrong())?;
+        let mut arrays = object.into_values().filter(is_array);
+        let array = arrays.next().ok_or_else(wrong)?;
+        if arrays.next().is_some() {
+            return Err(wrong());
         }
-        _ => Err(wrong()),
-    }
+        array
+    };
+    serde_json::from_str(array.get()).map_err(unreadable)
 }
 
 fn activity(item: &Value) -> Option<&Map<String, Value>> {
@@ -335,12 +357,26 @@ mod tests {
 
     #[test]
     fn batches_may_be_wrapped_once() {
-        let count = |body: &str| items(body.as_bytes()).map(|items| items.len()).ok();
+        let count = |body: &str| items(body).map(|items| items.len()).ok();
         assert_eq!(count("[{},{}]"), Some(2));
         assert_eq!(count(r#"{"items":[{}],"n":1}"#), Some(1));
         assert_eq!(count(r#"{"a":[],"b":[]}"#), None);
-        for bad in ["{}", "5", "", "{"] {
+        for bad in ["{}", "5", "", "{", "[{]", "[] []"] {
             assert_eq!(count(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_item_is_named_whatever_else_is_wrong_with_it() {
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for wrong in [r#""half an emoji \ud83d""#, "1e999", &deep] {
+            let batch =
+                format!(r#"[{{"title": {wrong}, "activity": {{"id": 5}}}}, {{"activity": {{"id": 6}}}}]"#);
+            let items = items(&batch).expect(wrong);
+            serde_json::from_str::<Value>(items[0].get()).expect_err(wrong);
+            let ids = items.iter().map(|item| serde_json::from_str::<Identified>(item.get()));
+            let ids: Vec<Value> = ids.map(|item| item.expect(wrong).activity.id).collect();
+            assert_eq!(ids, [json!(5), json!(6)], "{wrong}");
         }
     }
 
