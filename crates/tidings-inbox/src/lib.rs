@@ -29,6 +29,9 @@ pub use http::{BodyError, is_path};
 pub use sid::is_sid_url;
 pub use template::Template;
 
+/// So many notifications of one call are stored in one commit, so that others come in between.
+const COMMIT_MAX: usize = 200;
+
 /// The inbox: holds the parts.
 pub struct Inbox {
     store: SharedStore,

@@ -5,7 +5,10 @@
 //!
 //! Source: `facts/notifications.md`, section 2.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    mem,
+};
 
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
@@ -16,7 +19,7 @@ use tidings_store::{
 };
 
 use crate::{
-    Inbox,
+    COMMIT_MAX, Inbox,
     content::{ContentError, Fields},
     http::{self, BodyError, Call, Reply},
     template::{Template, user_values},
@@ -155,23 +158,30 @@ impl Inbox {
                 Err(refusal) => report.refused(&id, &refusal),
             }
         }
-        let (ids, new): (Vec<_>, Vec<_>) = taken.into_iter().map(|item| (item.id, item.new)).unzip();
-        match self.store.add(new, self.now()).await {
-            Ok(added) => {
-                for (id, added) in ids.iter().zip(added) {
-                    match added {
-                        Ok(added) => report
-                            .successful
-                            .push(json!({"id": id, "site_notification_id": reference(added)})),
-                        Err(error) => report.refused(id, &error.into()),
+        while !taken.is_empty() {
+            let rest = taken.split_off(taken.len().min(COMMIT_MAX));
+            let chunk = mem::replace(&mut taken, rest);
+            let (ids, new): (Vec<_>, Vec<_>) = chunk.into_iter().map(|item| (item.id, item.new)).unzip();
+            match self.store.add(new, self.now()).await {
+                Ok(added) => {
+                    for (id, added) in ids.iter().zip(added) {
+                        match added {
+                            Ok(added) => report
+                                .successful
+                                .push(json!({"id": id, "site_notification_id": reference(added)})),
+                            Err(error) => report.refused(id, &error.into()),
+                        }
                     }
                 }
-            }
-            Err(error @ (StoreError::Overloaded | StoreError::Stopped)) => return Err(error.into()),
-            Err(error) => {
-                tracing::error!(%error, "a batch could not be stored");
-                for id in &ids {
-                    report.fatal.push(json!({"id": id, "error": "storage busy"}));
+                // What is stored already is known when it comes again.
+                Err(error @ (StoreError::Overloaded | StoreError::Stopped)) => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(%error, "a part of a batch could not be stored");
+                    // The rest would wait as long again.
+                    for id in ids.iter().chain(taken.iter().map(|item| &item.id)) {
+                        report.fatal.push(json!({"id": id, "error": "storage busy"}));
+                    }
+                    break;
                 }
             }
         }

@@ -13,7 +13,7 @@ use tidings_store::{
 
 use super::{broadcasts, external_id, ok, saying::Saying};
 use crate::{
-    Inbox,
+    COMMIT_MAX, Inbox,
     content::ContentError,
     http::{Call, Reply},
     own::read_json,
@@ -25,8 +25,6 @@ use crate::{
 const SOURCE: &str = "api";
 /// So many users one call serves; a broadcast may list more.
 const USERS_MAX: usize = 1000;
-/// So many are stored in one commit, so that others come in between.
-const CHUNK: usize = 200;
 
 /// The body of the call.
 #[derive(Deserialize)]
@@ -77,7 +75,7 @@ impl Inbox {
         let mut results = Vec::with_capacity(users.len());
         let mut is_any_stored = false;
         let mut trouble = None;
-        for chunk in users.chunks(CHUNK) {
+        for chunk in users.chunks(COMMIT_MAX) {
             match self.send_chunk(brand, chunk, &saying, key).await {
                 Ok(outcomes) => {
                     for (user, outcome) in chunk.iter().zip(outcomes) {
