@@ -79,7 +79,7 @@ impl Inbox {
     pub async fn tick(&self) -> Result<bool, StoreError> {
         let now = self.now();
         let swept = self.store.sweep(now).await?;
-        let sent = self.store.advance_broadcast(now, template::say).await?;
+        let sent = self.store.advance_broadcast(now, template::teller()).await?;
         Ok(swept || sent)
     }
 

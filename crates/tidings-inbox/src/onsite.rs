@@ -197,8 +197,9 @@ impl Inbox {
 
     /// Reads one item.
     async fn item(&self, call: &Call, scope: KeyScope, body: &Value) -> Result<Item, Refusal> {
-        let object =
-            body.as_object().ok_or_else(|| Refusal::Unreadable("an object is expected".to_owned()))?;
+        if !body.is_object() {
+            return Err(Refusal::Unreadable("an object is expected".to_owned()));
+        }
         let activity = activity(body).ok_or(Refusal::Field { field: "activity", expected: "an object" })?;
         let brand = self.brand_of(call, scope, activity)?;
         let (id, key) = activity
@@ -209,7 +210,7 @@ impl Inbox {
             .get("user_id")
             .and_then(named)
             .ok_or(Refusal::Field { field: "activity.user_id", expected: "a text" })?;
-        let content = self.content(brand, object, activity, &external_id).await?;
+        let content = self.content(brand, body, activity, &external_id).await?;
         let recipient = Recipient::External { brand, external_id };
         let source_key = Some(SourceKey { source: SOURCE, key });
         Ok(Item { id, new: NewNotification { recipient, content, source_key } })
@@ -248,11 +249,11 @@ impl Inbox {
     async fn content(
         &self,
         brand: BrandId,
-        object: &Map<String, Value>,
+        body: &Value,
         activity: &Map<String, Value>,
         external_id: &str,
     ) -> Result<Content, Refusal> {
-        let fields = Fields::pick(object);
+        let fields = body.as_object().map(Fields::pick).unwrap_or_default();
         if fields.say_something() {
             return Ok(fields.into_content(self.now())?);
         }
@@ -266,14 +267,13 @@ impl Inbox {
         let Some(template) = self.store.template(brand, names).await? else {
             return Err(ContentError::None.into());
         };
-        let body: Map<String, Value> =
+        let said: Map<String, Value> =
             serde_json::from_str(&template.body).map_err(|_| ContentError::None)?;
-        let template = Template::parse(&body)?;
+        let template = Template::parse(&said)?;
         let user = self.store.user_called(brand, external_id.to_owned()).await?;
-        let mut values = Value::Object(object.clone());
-        values["user"] = user.as_ref().map_or_else(|| json!({"external_id": external_id}), user_values);
+        let of_user = user.as_ref().map_or_else(|| json!({"external_id": external_id}), user_values);
         let locale = user.as_ref().map_or("", |user: &User| &user.profile.locale);
-        Ok(template.render(locale, &values, self.now())?)
+        Ok(template.render(locale, body, &of_user, self.now())?)
     }
 }
 

@@ -3,7 +3,7 @@
 //! A template is an object of content fields, or `{"default": "en", "languages": {"en": {..}, "de": {..}}}`. In its
 //! texts `{{user.first_name}}` and the like stand for values; what there is not is empty.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 
 use serde_json::{Map, Value, json};
 use tidings_store::{Content, User, time::Timestamp};
@@ -67,17 +67,23 @@ impl Template {
         Ok(template)
     }
 
-    /// What it says in a language, with these values.
+    /// What it says in a language, with these values and those of the user, who is `user` in it.
     ///
     /// # Errors
     /// If the values make it something that cannot be sent.
-    pub fn render(&self, locale: &str, values: &Value, now: Timestamp) -> Result<Content, ContentError> {
+    pub fn render(
+        &self,
+        locale: &str,
+        values: &Value,
+        user: &Value,
+        now: Timestamp,
+    ) -> Result<Content, ContentError> {
         let language = locale.split(['-', '_']).next().unwrap_or_default();
         let chosen = [locale, language, &self.default];
         let fields = chosen.iter().find_map(|name| self.languages.get(*name)?.as_object());
         let fields = fields.map(Fields::pick).unwrap_or_default();
         let room = Cell::new(Some(FILLED_MAX));
-        let filled = fields.map_texts(|text, is_html| fill(text, values, is_html, &room));
+        let filled = fields.map_texts(|text, is_html| fill(text, (values, user), is_html, &room));
         if room.get().is_none() {
             return Err(ContentError::Field {
                 field: "values".to_owned(),
@@ -88,18 +94,34 @@ impl Template {
     }
 }
 
-/// What a user gets of a broadcast: `{"template": {..}, "values": {..}, "now": ms}`.
-pub(crate) fn say(payload: &str, user: &User) -> Option<Content> {
-    let payload: Value = serde_json::from_str(payload).ok()?;
-    let template = Template::parse(payload.get("template")?.as_object()?).ok()?;
-    let mut values = payload.get("values").cloned().filter(Value::is_object).unwrap_or_else(|| json!({}));
-    values["user"] = user_values(user);
-    let now = Timestamp::from_ms(payload.get("now").and_then(Value::as_i64).unwrap_or_default());
-    match template.render(&user.profile.locale, &values, now) {
-        Ok(content) => Some(content),
-        Err(error) => {
-            tracing::warn!(user = %user.key.user, %error, "a broadcast says nothing to this user");
-            None
+/// What is sent in a broadcast: `{"template": {..}, "values": {..}, "now": ms}`.
+struct Payload {
+    template: Template,
+    values: Value,
+    now: Timestamp,
+}
+
+/// Makes what users get of one broadcast. Its payload is read once, however many they are.
+pub(crate) fn teller() -> impl Fn(&str, &User) -> Option<Content> + Send + 'static {
+    let read = OnceCell::new();
+    move |payload, user| read.get_or_init(|| Payload::read(payload)).as_ref()?.say(user)
+}
+
+impl Payload {
+    fn read(text: &str) -> Option<Self> {
+        let mut payload: Value = serde_json::from_str(text).ok()?;
+        let template = Template::parse(payload.get("template")?.as_object()?).ok()?;
+        let now = Timestamp::from_ms(payload.get("now").and_then(Value::as_i64).unwrap_or_default());
+        Some(Payload { template, values: payload["values"].take(), now })
+    }
+
+    fn say(&self, user: &User) -> Option<Content> {
+        match self.template.render(&user.profile.locale, &self.values, &user_values(user), self.now) {
+            Ok(content) => Some(content),
+            Err(error) => {
+                tracing::warn!(user = %user.key.user, %error, "a broadcast says nothing to this user");
+                None
+            }
         }
     }
 }
@@ -117,14 +139,15 @@ pub(crate) fn user_values(user: &User) -> Value {
 }
 
 /// Puts values into the places that name them, as long as there is room; into HTML as text.
-fn fill(text: &str, values: &Value, is_html: bool, room: &Cell<Option<usize>>) -> String {
+fn fill(text: &str, (values, user): (&Value, &Value), is_html: bool, room: &Cell<Option<usize>>) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {
         let Some((name, behind)) = after.split_once("}}") else { break };
         filled.push_str(before);
-        let pointer = format!("/{}", name.trim().replace('.', "/"));
-        let value = match values.pointer(&pointer) {
+        let name = name.trim();
+        let (values, name) = name.strip_prefix("user.").map_or((values, name), |name| (user, name));
+        let value = match values.pointer(&format!("/{}", name.replace('.', "/"))) {
             Some(Value::String(text)) => text.clone(),
             Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
             _ => String::new(),
@@ -173,7 +196,8 @@ mod tests {
         }))
         .expect("template");
         let check = |locale: &str, title: &str| {
-            let content = template.render(locale, &json!({}), Timestamp::default()).expect("content");
+            let content =
+                template.render(locale, &json!({}), &json!({}), Timestamp::default()).expect("content");
             assert_eq!(content.title, title, "{locale}");
         };
         check("de", "Hallo");
@@ -190,18 +214,19 @@ mod tests {
             "cta_button_link": "{{link}}",
         }))
         .expect("template");
-        let values = json!({"user": {"first_name": "<A&B>"}, "n": 5, "link": "/ok"});
-        let content = template.render("", &values, Timestamp::default()).expect("content");
+        let (values, user) = (json!({"user": "x", "n": 5, "link": "/ok"}), json!({"first_name": "<A&B>"}));
+        let content = template.render("", &values, &user, Timestamp::default()).expect("content");
         assert_eq!(content.title, "Hi <A&B>");
         assert_eq!(content.body, "<b>&lt;A&amp;B&gt;</b> 5 {{open");
         let values = json!({"link": "javascript:alert(1)"});
-        template.render("", &values, Timestamp::default()).expect_err("such a link is not sent");
+        template.render("", &values, &user, Timestamp::default()).expect_err("such a link is not sent");
     }
 
     #[test]
     fn a_few_values_named_often_do_not_fill_the_memory() {
         let template = template(&json!({"title": "T", "message": "{{a}}".repeat(13_000)})).expect("template");
-        let render = |value: &str| template.render("", &json!({"a": value}), Timestamp::default());
+        let render =
+            |value: &str| template.render("", &json!({"a": value}), &json!({}), Timestamp::default());
         assert_eq!(render("abc").expect("content").body.len(), 39_000);
         assert_eq!(
             render(&"a".repeat(1_000_000)).expect_err("13 GB").to_string(),

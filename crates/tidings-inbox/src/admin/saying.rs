@@ -94,9 +94,8 @@ impl Saying {
         user: Option<&User>,
         now: Timestamp,
     ) -> Result<Content, ContentError> {
-        let mut values = self.values.clone();
-        values["user"] = user.map_or_else(|| json!({"external_id": external_id}), user_values);
-        self.template.render(user.map_or("", |user| &user.profile.locale), &values, now)
+        let of_user = user.map_or_else(|| json!({"external_id": external_id}), user_values);
+        self.template.render(user.map_or("", |user| &user.profile.locale), &self.values, &of_user, now)
     }
 
     /// Refuses what would be over when it is sent.
