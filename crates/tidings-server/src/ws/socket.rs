@@ -1,7 +1,6 @@
 //! One open socket, as those see it who have something to send to it.
 
 use std::{
-    io::{self, IoSlice},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU8, Ordering},
@@ -12,11 +11,11 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 use tidings_protocol::{Close, SocketId};
-use tokio::net::tcp::OwnedWriteHalf;
 
 use super::{
     frame::Frame,
     outbox::{Flushed, Outbox, Pushed},
+    wire::Writing,
 };
 use crate::{clock::Clock, lock};
 
@@ -26,7 +25,7 @@ pub(crate) struct Socket {
     id: SocketId,
     app_id: Arc<str>,
     clock: Clock,
-    writer: OwnedWriteHalf,
+    writing: Writing,
     outbox: Outbox,
     calls: AtomicU8,
     task: AtomicWaker,
@@ -55,12 +54,12 @@ impl Calls {
 }
 
 impl Socket {
-    pub(crate) fn new(id: SocketId, app_id: Arc<str>, clock: Clock, writer: OwnedWriteHalf) -> Self {
+    pub(crate) fn new(id: SocketId, app_id: Arc<str>, clock: Clock, writing: Writing) -> Self {
         Socket {
             id,
             app_id,
             clock,
-            writer,
+            writing,
             outbox: Outbox::default(),
             calls: AtomicU8::new(0),
             task: AtomicWaker::new(),
@@ -68,9 +67,9 @@ impl Socket {
         }
     }
 
-    /// The stream back, from a socket that nobody has seen.
-    pub(crate) fn into_writer(self) -> OwnedWriteHalf {
-        self.writer
+    /// The wire back, from a socket that nobody has seen.
+    pub(crate) fn into_writing(self) -> Writing {
+        self.writing
     }
 
     pub(crate) fn id(&self) -> SocketId {
@@ -99,13 +98,13 @@ impl Socket {
 
     /// Writes what waits; leaves it to the socket's task if the kernel takes no more.
     pub(crate) fn flush(&self) {
-        let flushed = self.outbox.flush(|slices| self.write(slices), || self.clock.now());
+        let flushed = self.outbox.flush(|slices| self.writing.write(slices), || self.clock.now());
         self.after(flushed);
     }
 
-    /// The kernel takes more again: writes what waits.
+    /// More can be written again: writes what waits.
     pub(crate) fn resume(&self) {
-        let flushed = self.outbox.resume(|slices| self.write(slices), || self.clock.now());
+        let flushed = self.outbox.resume(|slices| self.writing.write(slices), || self.clock.now());
         self.after(flushed);
     }
 
@@ -133,19 +132,12 @@ impl Socket {
 
     /// Whether the kernel takes more.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.writer.as_ref().poll_write_ready(cx).map(|_| ())
+        self.writing.poll_writable(cx)
     }
 
     /// Since when the peer has read nothing of what waits.
     pub(crate) fn blocked_since(&self) -> Option<Instant> {
         self.outbox.blocked_since()
-    }
-
-    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match slices {
-            [one] => self.writer.try_write(one),
-            many => self.writer.try_write_vectored(many),
-        }
     }
 
     fn after(&self, flushed: Flushed) {

@@ -1,0 +1,564 @@
+//! A session of HTTP requests that stands in for a websocket's connection.
+//!
+//! What the socket writes is kept as lines until a receiving request carries them away; what sending requests bring
+//! is kept until the socket's task reads it. Both are bounded: the socket's outbox keeps what does not fit, and a
+//! sending request waits.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use dashmap::DashMap;
+use futures_util::task::AtomicWaker;
+use hyper::body::{Body, Bytes, Frame};
+use tidings_protocol::{
+    Close,
+    frame::{fallback, server::ServerFrame},
+};
+use tokio::sync::{Notify, Semaphore};
+
+use super::{
+    connection::{MESSAGE_MAX, message_max},
+    frame::Content,
+};
+use crate::{apps::LiveApp, clock::Clock, lock, node::give_back};
+
+/// Silence on a receiving request after which a heartbeat is sent: proxies end what is idle.
+const HEARTBEAT: Duration = Duration::from_secs(25);
+/// A session without a receiving request is over after this.
+const LOST: Duration = Duration::from_secs(10);
+/// A client that wants a new stream in the place of a long one asks for it within this.
+const RENEWED: Duration = Duration::from_secs(5);
+/// What a client takes of one stream, in UTF-16 units. pusher-js then asks for a new one and forgets what comes
+/// after on the old: so nothing does.
+const STREAM_UNITS: usize = 256 * 1024;
+/// With so many bytes of lines waiting, the socket's outbox keeps the rest.
+const LINES_BYTES: usize = 64 * 1024;
+/// What may have been sent and not be read yet, in bytes. Enough that sending requests do not wait for long: a browser
+/// has six connections, and needs one of them to receive.
+const SENT_BYTES: usize = 1024 * 1024;
+/// What a message counts at least.
+const MESSAGE_BYTES: usize = 1024;
+/// A sending request waits this long for those that were sent before it: they may be on slower connections.
+const OVERTAKEN: Duration = Duration::from_millis(250);
+/// The most sessions that have no receiving request at the moment, and so cost their client nothing.
+const UNATTENDED_MAX: usize = 16 * 1024;
+
+/// The sessions of this server, by their path: who knows that may use it.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions {
+    by_path: DashMap<String, Arc<Session>>,
+    unattended: Arc<AtomicUsize>,
+}
+
+/// Two sides of a wire: the socket's task and its writers have one, HTTP requests the other.
+#[derive(Debug)]
+pub(crate) struct Session {
+    path: String,
+    clock: Clock,
+    state: Mutex<State>,
+    /// The task that serves it.
+    task: AtomicWaker,
+    /// Bytes that may still be sent.
+    room: Semaphore,
+    /// Told when a sending request's turn may have come.
+    turn: Notify,
+    /// Whose connection it is, once that is known.
+    live: OnceLock<Arc<LiveApp>>,
+    unattended: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What no receiving request has carried away yet.
+    lines: String,
+    receiver: Option<Attached>,
+    /// Receiving requests so far.
+    receivers: u64,
+    /// When the receiving request came, went, or last carried something away.
+    since: Instant,
+    sent: VecDeque<Sent>,
+    /// The number of the client's next request, as far as we have seen.
+    next_request: u64,
+    news: Option<News>,
+    /// Somebody waits until more can be written.
+    awaited: bool,
+    end: End,
+}
+
+/// The receiving request of the moment.
+#[derive(Debug)]
+struct Attached {
+    number: u64,
+    kind: Receiving,
+    /// What it has carried away, in UTF-16 units.
+    units: usize,
+    waker: Option<Waker>,
+}
+
+/// How a receiving request is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Receiving {
+    /// `xhr_streaming`: with all that comes, until the client wants a new stream.
+    Stream,
+    /// `xhr`: with what is there, or comes first.
+    Poll,
+    /// `eventsource`: with all that comes, up to a length; browsers then come again by themselves.
+    EventSource,
+}
+
+/// What a sending request has brought.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    Text(String),
+    TooLong,
+}
+
+/// What has happened on the side of the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A receiving request has gone.
+    Left,
+    /// The client has been heard of.
+    Life,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Open,
+    /// The line that tells of the close is among `lines`, or was carried away.
+    Told,
+    /// Nobody serves it any more.
+    Over,
+}
+
+impl Sessions {
+    pub(crate) fn get(&self, path: &str) -> Option<Arc<Session>> {
+        self.by_path.get(path).map(|session| session.clone())
+    }
+
+    /// A new session, or the one that has come to this path meanwhile. `None` if too many are unattended.
+    pub(crate) fn open(&self, path: &str, clock: &Clock) -> Option<(Arc<Session>, Opened)> {
+        if self.unattended.load(Ordering::Relaxed) >= UNATTENDED_MAX {
+            return None;
+        }
+        match self.by_path.entry(path.to_owned()) {
+            dashmap::Entry::Occupied(there) => Some((there.get().clone(), Opened::Before)),
+            dashmap::Entry::Vacant(free) => {
+                let session = Arc::new(Session::new(path, clock, self.unattended.clone()));
+                free.insert(session.clone());
+                Some((session, Opened::Now))
+            }
+        }
+    }
+
+    /// The session is over.
+    pub(crate) fn end(&self, session: &Arc<Session>) {
+        session.end();
+        self.by_path.remove_if(&session.path, |_, there| Arc::ptr_eq(there, session));
+    }
+
+    /// Gives memory back, once a second.
+    pub(crate) fn tick(&self) {
+        give_back(&self.by_path);
+    }
+}
+
+/// Whether a session is a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opened {
+    Now,
+    Before,
+}
+
+/// The side of the HTTP requests.
+impl Session {
+    fn new(path: &str, clock: &Clock, unattended: Arc<AtomicUsize>) -> Self {
+        unattended.fetch_add(1, Ordering::Relaxed);
+        Session {
+            path: path.to_owned(),
+            clock: clock.clone(),
+            state: Mutex::new(State {
+                lines: fallback::OPEN.to_owned(),
+                receiver: None,
+                receivers: 0,
+                since: clock.now(),
+                sent: VecDeque::new(),
+                next_request: 0,
+                news: None,
+                awaited: false,
+                end: End::Open,
+            }),
+            task: AtomicWaker::new(),
+            room: Semaphore::new(SENT_BYTES),
+            turn: Notify::new(),
+            live: OnceLock::new(),
+            unattended,
+        }
+    }
+
+    /// A receiving request has come, the client's `request`th if it counts them: from now on lines go to this one.
+    /// `None` if the session is over.
+    pub(crate) fn receive(self: &Arc<Self>, kind: Receiving, request: Option<u64>) -> Option<Receiver> {
+        let mut state = lock(&self.state);
+        if state.end == End::Over {
+            return None;
+        }
+        state.receivers += 1;
+        let number = state.receivers;
+        if kind == Receiving::Stream {
+            let prelude = "h".repeat(fallback::PRELUDE_BYTES) + "\n";
+            state.lines.insert_str(0, &prelude);
+        }
+        state.since = self.clock.now();
+        state.news = Some(News::Life);
+        let before = state.receiver.replace(Attached { number, kind, units: 0, waker: None });
+        if let Some(request) = request {
+            state.next_request = state.next_request.max(request.saturating_add(1));
+        }
+        drop(state);
+        match before {
+            // Its answer ends.
+            Some(before) => before.waker.into_iter().for_each(Waker::wake),
+            None => {
+                self.unattended.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.turn.notify_waiters();
+        self.task.wake();
+        Some(Receiver { session: self.clone(), number })
+    }
+
+    /// Brings what a sending request has sent, after what the client has sent before it. False if the session is over.
+    pub(crate) async fn send(&self, request: Option<u64>, texts: Vec<String>) -> bool {
+        if let Some(request) = request {
+            // What does not come may have been a request of another connection of the same page.
+            let _ = tokio::time::timeout(OVERTAKEN, self.turn_of(request)).await;
+        }
+        let mut there = true;
+        for text in texts {
+            there &= self.push(Sent::Text(text)).await;
+        }
+        let mut state = lock(&self.state);
+        state.news = Some(News::Life);
+        if let Some(request) = request {
+            state.next_request = state.next_request.max(request.saturating_add(1));
+        }
+        drop(state);
+        self.turn.notify_waiters();
+        self.task.wake();
+        there
+    }
+
+    /// Something was sent that is too long to be read.
+    pub(crate) async fn send_too_long(&self) {
+        self.push(Sent::TooLong).await;
+        self.task.wake();
+    }
+
+    /// A sending request may be this long: a message with every second byte escaped.
+    pub(crate) fn body_max(&self) -> usize {
+        2 * self.live.get().map_or(MESSAGE_MAX, |live| message_max(&live.app().limits))
+    }
+
+    async fn turn_of(&self, request: u64) {
+        loop {
+            let turn = self.turn.notified();
+            tokio::pin!(turn);
+            turn.as_mut().enable();
+            if lock(&self.state).next_request >= request {
+                return;
+            }
+            turn.await;
+        }
+    }
+
+    async fn push(&self, sent: Sent) -> bool {
+        let Ok(room) = self.room.acquire_many(sent.cost()).await else { return false };
+        let mut state = lock(&self.state);
+        if state.end == End::Over {
+            return false;
+        }
+        room.forget();
+        state.sent.push_back(sent);
+        true
+    }
+
+    /// What a receiving request carries away next; `None` when its answer ends.
+    fn poll_lines(&self, number: u64, cx: &Context<'_>) -> Poll<Option<String>> {
+        let mut state = lock(&self.state);
+        let State { lines, receiver, end, since, awaited, .. } = &mut *state;
+        let Some(receiver) = receiver.as_mut().filter(|receiver| receiver.number == number) else {
+            return Poll::Ready(None);
+        };
+        if receiver.is_done() || lines.is_empty() && *end != End::Open {
+            return Poll::Ready(None);
+        }
+        if lines.is_empty() || receiver.is_full() {
+            receiver.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let carried = receiver.carry(std::mem::take(lines));
+        *since = self.clock.now();
+        let awaited = std::mem::take(awaited);
+        drop(state);
+        if awaited {
+            self.task.wake();
+        }
+        Poll::Ready(Some(carried))
+    }
+
+    /// A receiving request is over, or its client has gone.
+    fn leave(&self, number: u64) {
+        let mut state = lock(&self.state);
+        if state.receiver.take_if(|receiver| receiver.number == number).is_none() {
+            return;
+        }
+        state.since = self.clock.now();
+        state.news.get_or_insert(News::Left);
+        drop(state);
+        self.unattended.fetch_add(1, Ordering::Relaxed);
+        self.task.wake();
+    }
+}
+
+/// The side of the socket.
+impl Session {
+    /// Whose connection it has become.
+    pub(super) fn belongs_to(&self, live: &Arc<LiveApp>) {
+        // Asked once: a session is served once.
+        let _ = self.live.set(live.clone());
+    }
+
+    /// Takes whole websocket frames, as many as there is room for; returns how many bytes they were.
+    pub(super) fn write(&self, frames: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut state = lock(&self.state);
+        if state.end == End::Over {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let mut taken = 0;
+        for frame in frames {
+            if !state.has_room() {
+                break;
+            }
+            state.push(Content::of(frame));
+            taken += frame.len();
+        }
+        if taken == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let waker = state.receiver.as_mut().and_then(|receiver| receiver.waker.take());
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        Ok(taken)
+    }
+
+    /// Whether more can be written.
+    pub(super) fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
+        self.task.register(cx.waker());
+        let mut state = lock(&self.state);
+        state.awaited = !state.has_room() && state.end != End::Over;
+        if state.awaited { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// What has happened since it was last asked.
+    pub(super) fn poll_news(&self, cx: &Context<'_>) -> Poll<News> {
+        self.task.register(cx.waker());
+        lock(&self.state).news.take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// The next that was sent.
+    pub(crate) fn poll_sent(&self, cx: &Context<'_>) -> Poll<Sent> {
+        self.task.register(cx.waker());
+        let Some(sent) = lock(&self.state).sent.pop_front() else { return Poll::Pending };
+        self.room.add_permits(sent.cost() as usize);
+        Poll::Ready(sent)
+    }
+
+    /// When [`handle_time`](Self::handle_time) has something to do, as things are.
+    pub(super) fn deadline(&self) -> Instant {
+        let state = lock(&self.state);
+        state.since + state.patience()
+    }
+
+    /// Sends a heartbeat, or ends a stream, if it is time; false if the client is not heard of any more.
+    pub(super) fn handle_time(&self) -> bool {
+        let now = self.clock.now();
+        let mut state = lock(&self.state);
+        if now < state.since + state.patience() {
+            return true;
+        }
+        let Some(receiver) = &mut state.receiver else { return false };
+        let waker = receiver.waker.take();
+        if receiver.is_full() {
+            // No client of ours, or a slow one: it sees the end and comes again.
+            state.receiver = None;
+            self.unattended.fetch_add(1, Ordering::Relaxed);
+        } else if state.lines.is_empty() {
+            state.lines.push_str(fallback::HEARTBEAT);
+        }
+        state.since = now;
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+        true
+    }
+
+    /// Tells the client why it is refused: nothing else was said.
+    pub(crate) fn refuse(&self, close: &Close) {
+        let mut state = lock(&self.state);
+        state.lines.push_str(&refusal(close));
+        state.end = End::Told;
+        let waker = state.receiver.as_mut().and_then(|receiver| receiver.waker.take());
+        drop(state);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether the client has been told of the close.
+    pub(crate) fn has_been_told(&self) -> bool {
+        let state = lock(&self.state);
+        state.end == End::Told && state.lines.is_empty() && state.receiver.is_none()
+    }
+
+    /// Returns when the client has been told of the close.
+    pub(crate) fn poll_told(&self, cx: &Context<'_>) -> Poll<()> {
+        self.task.register(cx.waker());
+        if self.has_been_told() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn end(&self) {
+        let mut state = lock(&self.state);
+        state.end = End::Over;
+        state.sent.clear();
+        let waker = state.receiver.as_mut().and_then(|receiver| receiver.waker.take());
+        drop(state);
+        self.room.close();
+        waker.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if lock(&self.state).receiver.is_none() {
+            self.unattended.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl State {
+    /// Whether the receiving request will carry away what is written now.
+    fn has_room(&self) -> bool {
+        self.lines.len() < LINES_BYTES
+            && self.receiver.as_ref().is_some_and(|receiver| !receiver.is_done() && !receiver.is_full())
+    }
+
+    /// How long things may stay as they are.
+    fn patience(&self) -> Duration {
+        match &self.receiver {
+            None => LOST,
+            Some(receiver) if receiver.is_full() => RENEWED,
+            Some(_) => HEARTBEAT,
+        }
+    }
+
+    fn push(&mut self, content: Content<'_>) {
+        match content {
+            Content::Text(text) => fallback::push_message(&mut self.lines, text),
+            Content::Ping => self.lines.push_str(fallback::PING),
+            Content::Close { code, reason } => {
+                fallback::push_close(&mut self.lines, code, reason);
+                self.end = End::Told;
+            }
+            // Nobody pings a session with a frame.
+            Content::Pong => {}
+        }
+    }
+}
+
+impl Attached {
+    /// Whether it carries nothing more, and its answer ends.
+    fn is_done(&self) -> bool {
+        match self.kind {
+            Receiving::Stream => false,
+            Receiving::Poll => self.units > 0,
+            Receiving::EventSource => self.units > STREAM_UNITS,
+        }
+    }
+
+    /// Whether the client is about to ask for a new stream.
+    fn is_full(&self) -> bool {
+        self.kind == Receiving::Stream && self.units > STREAM_UNITS
+    }
+
+    fn carry(&mut self, lines: String) -> String {
+        self.units += lines.chars().map(char::len_utf16).sum::<usize>();
+        match self.kind {
+            Receiving::Stream | Receiving::Poll => lines,
+            Receiving::EventSource => as_events(&lines),
+        }
+    }
+}
+
+/// The lines as SockJS has them in an event stream, percent signs escaped.
+pub(crate) fn as_events(lines: &str) -> String {
+    let mut events = String::new();
+    for line in lines.lines() {
+        events.push_str("data: ");
+        events.push_str(&line.replace('%', "%25"));
+        events.push_str("\r\n\r\n");
+    }
+    events
+}
+
+impl Sent {
+    fn cost(&self) -> u32 {
+        let bytes = match self {
+            Sent::Text(text) => text.len().clamp(MESSAGE_BYTES, SENT_BYTES),
+            Sent::TooLong => MESSAGE_BYTES,
+        };
+        u32::try_from(bytes).expect("at most what there is room for")
+    }
+}
+
+/// The lines that tell why a session is not begun, behind its opening.
+pub(crate) fn refusal(close: &Close) -> String {
+    let mut lines = String::new();
+    if let Some(error) = ServerFrame::before_close(close) {
+        fallback::push_message(&mut lines, &error.encode());
+    }
+    fallback::push_close(&mut lines, close.code(), &close.message());
+    lines
+}
+
+/// The body of a receiving request's answer.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    session: Arc<Session>,
+    number: u64,
+}
+
+impl Body for Receiver {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.session.poll_lines(self.number, cx).map(|lines| lines.map(|lines| Ok(Frame::data(lines.into()))))
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.session.leave(self.number);
+    }
+}
