@@ -11,6 +11,8 @@ use super::server::{push_quoted, quoted};
 pub const OPEN: &str = "o\n";
 /// Shows that the server lives. The streaming client answers with an empty array, the polling one with its next poll.
 pub const HEARTBEAT: &str = "h\n";
+/// Answers a sign of life: no message, and nothing that is answered in turn.
+pub const PONG: &str = "a[]\n";
 /// In the place of a websocket PING.
 pub const PING: &str = "a[\"{\\\"event\\\":\\\"pusher:ping\\\",\\\"data\\\":\\\"{}\\\"}\"]\n";
 /// Old browsers and some proxies hold back so many bytes of a stream; clients read them as one heartbeat.

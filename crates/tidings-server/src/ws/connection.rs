@@ -234,8 +234,10 @@ impl Task {
             return Poll::Ready(());
         }
         if let Poll::Ready(news) = self.reading.poll_news(cx) {
-            if news == News::Life {
-                self.connection.saw_life(self.node.clock.now());
+            match news {
+                News::Left => {}
+                News::BrokenOff => self.gone("the peer closed the connection"),
+                News::Life => self.connection.saw_life(self.node.clock.now()),
             }
             return Poll::Ready(());
         }

@@ -5,7 +5,7 @@
 //! sending request waits.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     convert::Infallible,
     io::{self, IoSlice},
     pin::Pin,
@@ -34,8 +34,8 @@ use crate::{apps::LiveApp, clock::Clock, lock, node::give_back};
 
 /// Silence on a receiving request after which a heartbeat is sent: proxies end what is idle.
 const HEARTBEAT: Duration = Duration::from_secs(25);
-/// A session without a receiving request is over after this.
-const LOST: Duration = Duration::from_secs(10);
+/// A client whose receiving request was answered to its end asks again within this.
+const LOST: Duration = Duration::from_secs(5);
 /// A client that wants a new stream in the place of a long one asks for it within this.
 const RENEWED: Duration = Duration::from_secs(5);
 /// What a client takes of one stream, in UTF-16 units. pusher-js then asks for a new one and forgets what comes
@@ -48,8 +48,10 @@ const LINES_BYTES: usize = 64 * 1024;
 const SENT_BYTES: usize = 1024 * 1024;
 /// What a message counts at least.
 const MESSAGE_BYTES: usize = 1024;
-/// A sending request waits this long for those that were sent before it: they may be on slower connections.
+/// A sending request waits this long for one that was sent before it: that may be on a slower connection. Less, where
+/// it was in vain: a page with several connections counts all their requests together.
 const OVERTAKEN: Duration = Duration::from_millis(250);
+const OVERTAKEN_MIN: Duration = Duration::from_millis(30);
 /// The most sessions that have no receiving request at the moment, and so cost their client nothing.
 const UNATTENDED_MAX: usize = 16 * 1024;
 
@@ -87,8 +89,7 @@ struct State {
     /// When the receiving request came, went, or last carried something away.
     since: Instant,
     sent: VecDeque<Sent>,
-    /// The number of the client's next request, as far as we have seen.
-    next_request: u64,
+    order: Order,
     news: Option<News>,
     /// Somebody waits until more can be written.
     awaited: bool,
@@ -103,6 +104,19 @@ struct Attached {
     /// What it has carried away, in UTF-16 units.
     units: usize,
     waker: Option<Waker>,
+}
+
+/// In which order sending requests were sent; they come on several connections.
+#[derive(Debug)]
+struct Order {
+    /// The client's requests before this one have come, or are not waited for any more.
+    next: u64,
+    /// The last receiving request, if some before it are still waited for.
+    ahead: Option<u64>,
+    /// Sending requests that have come and whose turn it is not yet.
+    waiting: BTreeSet<u64>,
+    /// How long the first of them waits for one that is missing.
+    patience: Duration,
 }
 
 /// How a receiving request is answered.
@@ -126,8 +140,11 @@ pub(crate) enum Sent {
 /// What has happened on the side of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
-    /// A receiving request has gone.
+    /// A receiving request was answered to its end.
     Left,
+    /// The client has broken off a receiving request, as it does when it leaves. It may not have seen all of what was
+    /// sent, so it does not come back to this session.
+    BrokenOff,
     /// The client has been heard of.
     Life,
 }
@@ -193,7 +210,7 @@ impl Session {
                 receivers: 0,
                 since: clock.now(),
                 sent: VecDeque::new(),
-                next_request: 0,
+                order: Order { next: 0, ahead: None, waiting: BTreeSet::new(), patience: OVERTAKEN },
                 news: None,
                 awaited: false,
                 end: End::Open,
@@ -223,7 +240,7 @@ impl Session {
         state.news = Some(News::Life);
         let before = state.receiver.replace(Attached { number, kind, units: 0, waker: None });
         if let Some(request) = request {
-            state.next_request = state.next_request.max(request.saturating_add(1));
+            state.order.receiving(request);
         }
         drop(state);
         match before {
@@ -240,23 +257,24 @@ impl Session {
 
     /// Brings what a sending request has sent, after what the client has sent before it. False if the session is over.
     pub(crate) async fn send(&self, request: Option<u64>, texts: Vec<String>) -> bool {
-        if let Some(request) = request {
-            // What does not come may have been a request of another connection of the same page.
-            let _ = tokio::time::timeout(OVERTAKEN, self.turn_of(request)).await;
-        }
-        let mut there = true;
+        let turn = match request {
+            Some(request) => Some(self.turn_of(request).await),
+            None => None,
+        };
+        let is_ping = texts.is_empty();
         for text in texts {
-            there &= self.push(Sent::Text(text)).await;
+            if !self.push(Sent::Text(text)).await {
+                return false;
+            }
         }
+        drop(turn);
         let mut state = lock(&self.state);
-        state.news = Some(News::Life);
-        if let Some(request) = request {
-            state.next_request = state.next_request.max(request.saturating_add(1));
-        }
+        state.news.get_or_insert(News::Life);
+        let waker = if is_ping { state.pong() } else { None };
         drop(state);
-        self.turn.notify_waiters();
         self.task.wake();
-        there
+        waker.into_iter().for_each(Waker::wake);
+        true
     }
 
     /// Something was sent that is too long to be read.
@@ -270,16 +288,28 @@ impl Session {
         2 * self.live.get().map_or(MESSAGE_MAX, |live| message_max(&live.app().limits))
     }
 
-    async fn turn_of(&self, request: u64) {
-        loop {
-            let turn = self.turn.notified();
-            tokio::pin!(turn);
-            turn.as_mut().enable();
-            if lock(&self.state).next_request >= request {
-                return;
+    /// Returns when all that the client has sent before has come, or is not waited for any more.
+    async fn turn_of(&self, request: u64) -> Turn<'_> {
+        let patience = lock(&self.state).order.wait(request);
+        let turn = Turn { session: self, request };
+        let come = async {
+            loop {
+                let notified = self.turn.notified();
+                tokio::pin!(notified);
+                notified.as_mut().enable();
+                if lock(&self.state).order.is_turn_of(request) {
+                    return;
+                }
+                notified.await;
             }
-            turn.await;
+        };
+        tokio::pin!(come);
+        if tokio::time::timeout(patience, &mut come).await.is_err() {
+            lock(&self.state).order.give_up_before(request);
+            self.turn.notify_waiters();
+            come.await;
         }
+        turn
     }
 
     async fn push(&self, sent: Sent) -> bool {
@@ -307,7 +337,7 @@ impl Session {
             receiver.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let carried = receiver.carry(std::mem::take(lines));
+        let carried = receiver.carry(lines);
         *since = self.clock.now();
         let awaited = std::mem::take(awaited);
         drop(state);
@@ -320,11 +350,15 @@ impl Session {
     /// A receiving request is over, or its client has gone.
     fn leave(&self, number: u64) {
         let mut state = lock(&self.state);
-        if state.receiver.take_if(|receiver| receiver.number == number).is_none() {
-            return;
-        }
+        let Some(receiver) = state.receiver.take_if(|receiver| receiver.number == number) else { return };
+        let answered =
+            receiver.is_done() || receiver.is_full() || state.end != End::Open && state.lines.is_empty();
         state.since = self.clock.now();
-        state.news.get_or_insert(News::Left);
+        if !answered {
+            state.news = Some(News::BrokenOff);
+        } else if state.news.is_none() {
+            state.news = Some(News::Left);
+        }
         drop(state);
         self.unattended.fetch_add(1, Ordering::Relaxed);
         self.task.wake();
@@ -469,6 +503,17 @@ impl State {
         }
     }
 
+    /// Shows the client that the server lives, if nothing else is about to.
+    fn pong(&mut self) -> Option<Waker> {
+        let receiver =
+            self.receiver.as_mut().filter(|receiver| !receiver.is_done() && !receiver.is_full())?;
+        if !self.lines.is_empty() {
+            return None;
+        }
+        self.lines.push_str(fallback::PONG);
+        receiver.waker.take()
+    }
+
     fn push(&mut self, content: Content<'_>) {
         match content {
             Content::Text(text) => fallback::push_message(&mut self.lines, text),
@@ -480,6 +525,59 @@ impl State {
             // Nobody pings a session with a frame.
             Content::Pong => {}
         }
+    }
+}
+
+impl Order {
+    /// A receiving request has come. The first is the session's first of all.
+    fn receiving(&mut self, request: u64) {
+        self.ahead = Some(request);
+        self.advance(if self.next == 0 { request } else { self.next });
+    }
+
+    /// All before this request have come.
+    fn advance(&mut self, request: u64) {
+        self.next = self.next.max(request);
+        if self.ahead == Some(self.next) {
+            self.next = self.next.saturating_add(1);
+        }
+    }
+
+    /// A sending request waits for its turn: so long.
+    fn wait(&mut self, request: u64) -> Duration {
+        if request < self.next {
+            // It was waited for, but not long enough.
+            self.patience = OVERTAKEN;
+        }
+        self.waiting.insert(request);
+        self.patience
+    }
+
+    fn is_turn_of(&self, request: u64) -> bool {
+        request <= self.next && self.waiting.first().is_none_or(|first| *first >= request)
+    }
+
+    fn give_up_before(&mut self, request: u64) {
+        self.advance(request);
+        self.patience = OVERTAKEN_MIN.max(self.patience / 2);
+    }
+
+    fn is_over(&mut self, request: u64) {
+        self.waiting.remove(&request);
+        self.advance(request.saturating_add(1));
+    }
+}
+
+/// A sending request's turn; the next one's begins when it is dropped, however it ends.
+struct Turn<'a> {
+    session: &'a Session,
+    request: u64,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        lock(&self.session.state).order.is_over(self.request);
+        self.session.turn.notify_waiters();
     }
 }
 
@@ -498,8 +596,18 @@ impl Attached {
         self.kind == Receiving::Stream && self.units > STREAM_UNITS
     }
 
-    fn carry(&mut self, lines: String) -> String {
-        self.units += lines.chars().map(char::len_utf16).sum::<usize>();
+    /// Takes lines: all of them, or on a stream no more than the client will read of it, to the line.
+    fn carry(&mut self, waiting: &mut String) -> String {
+        let mut end = 0;
+        for line in waiting.split_inclusive('\n') {
+            if self.kind != Receiving::Poll && self.units > STREAM_UNITS {
+                break;
+            }
+            self.units += line.chars().map(char::len_utf16).sum::<usize>();
+            end += line.len();
+        }
+        let rest = waiting.split_off(end);
+        let lines = std::mem::replace(waiting, rest);
         match self.kind {
             Receiving::Stream | Receiving::Poll => lines,
             Receiving::EventSource => as_events(&lines),
