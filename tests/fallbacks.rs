@@ -298,7 +298,11 @@ async fn refusals_have_the_codes_of_a_socket() {
 }
 
 /// A stream on which events wait, read as far as a client reads it; how many of them it has carried.
-async fn full_stream(server: &TestServer, session: &str, events: usize) -> (Client<'_>, Answer, usize) {
+async fn full_stream<'a>(
+    server: &'a TestServer,
+    session: &str,
+    events: usize,
+) -> (Client<'a>, Answer, usize) {
     let (mut client, mut stream) = Client::stream(server, session).await;
     client.subscribe(&mut stream, "room").await;
     let text = "ż".repeat(4_000);

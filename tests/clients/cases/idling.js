@@ -1,8 +1,8 @@
 import { same } from '../shared/expect.js';
 import { record } from '../shared/recorder.js';
 
-// The fallbacks' pings and pongs are no messages; suites/fallbacks.test.js sees to them.
-export const needs = 'pings';
+// The fallbacks' pings and pongs are no messages: blocked.js sees to them.
+export const needs = 'ws';
 
 export const cases = {
   async 'an idle client pings and keeps its connection'(world) {

@@ -13,7 +13,7 @@ export const pusherCases = readdirSync(directory).filter((file) => !echoCases.in
 
 /** What a runner's title and abilities say of its transport, where that is not the websocket. */
 export function over(transport) {
-  return transport === undefined ? { title: '', abilities: ['pings'] } : { title: ` over ${transport}`, abilities: [] };
+  return transport === undefined ? { title: '', abilities: ['ws'] } : { title: ` over ${transport}`, abilities: [] };
 }
 
 /** Declares each case of `files` that the runner's client can do. */

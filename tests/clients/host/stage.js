@@ -3,12 +3,14 @@
 import { apps, toml } from './apps.js';
 import { startAuthEndpoint } from './auth-endpoint.js';
 import { answer, library } from './backend.js';
+import { startProxy } from './proxy.js';
 import { Server } from './server.js';
 
 export class Stage {
   #server;
   #auth;
   #own = new Map();
+  #proxies = new Map();
 
   static async open() {
     const stage = new Stage();
@@ -30,6 +32,8 @@ export class Stage {
   /** Runs one of the methods that cases may ask for, also from within a page. */
   call = (method, ...args) => {
     const own = this.#own;
+    const proxies = this.#proxies;
+    const port = this.#server.port;
     const methods = {
       backend: (app, port, name, values) => answer(library(app, port)[name](...values)),
       async startServer() {
@@ -42,12 +46,20 @@ export class Stage {
         await { crash: () => server.crash(), quit: () => server.quit() }[ending]();
         await server.restart();
       },
+      async startProxy() {
+        const proxy = await startProxy(port);
+        proxies.set(proxy.port, proxy);
+        return proxy.port;
+      },
+      answered: async (proxy) => proxies.get(proxy).answered,
     };
     return methods[method](...args);
   };
 
-  /** Ends the servers that a case has started for itself. */
+  /** Ends the servers and proxies that a case has started for itself. */
   async closeOwnServers() {
+    for (const proxy of this.#proxies.values()) proxy.close();
+    this.#proxies.clear();
     for (const server of this.#own.values()) await server.stop();
     this.#own.clear();
   }

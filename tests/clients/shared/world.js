@@ -141,6 +141,12 @@ export class World {
     return { port, crashAndComeBack: restart('crash'), quitAndComeBack: restart('quit') };
   }
 
+  /** A proxy in front of the server that lets no websocket through; `answered` gives what it has passed on so far. */
+  async proxy() {
+    const port = await this.#call('startProxy');
+    return { port, answered: () => this.#call('answered', port) };
+  }
+
   /** Closes all clients; gives what pusher-js has logged. */
   close() {
     for (const client of this.#clients) client.disconnect();
