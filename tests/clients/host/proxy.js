@@ -20,5 +20,5 @@ export async function startProxy(port) {
     response.flushHeaders();
     answer.pipe(response);
   });
-  return { ...proxy, port: Number(new URL(proxy.url).port), answered };
+  return { ...proxy, answered };
 }

@@ -81,8 +81,9 @@ pub(super) fn browser(key: &str, server: &Target) -> String {
 const pusher = new Pusher(\"{key}\", {{
   wsHost: \"{host}\",
   wsPort: {port},
+  httpHost: \"{host}\",
+  httpPort: {port},
   forceTLS: false,
-  enabledTransports: [\"ws\"],
   cluster: \"local\",
 }});
 pusher.subscribe(\"demo\").bind(\"hello\", (data) => console.log(data));

@@ -95,7 +95,7 @@ async fn answer_inbox(inbox: &Inbox, request: Request<Incoming>) -> Reply {
         HttpError::BodyTooLarge { max } => BodyError::TooLarge { max },
         _ => BodyError::Incomplete,
     });
-    inbox.answer(parts, body).await
+    inbox.answer(parts, body).await.map(Body::Whole)
 }
 
 async fn route(
