@@ -56,7 +56,7 @@ impl Answer {
         loop {
             if let Some((line, rest)) = self.body.split_once('\n') {
                 let line = line.trim_end_matches('\r').to_owned();
-                self.body = rest.to_owned();
+                self.body = self.body.split_off(self.body.len() - rest.len());
                 self.units += line.encode_utf16().count() + 1;
                 return Some(line);
             }

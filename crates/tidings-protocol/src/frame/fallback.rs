@@ -3,9 +3,11 @@
 //! The answer of a receiving request is lines, one of them for each frame; the body of a sending request is a JSON
 //! array of frames.
 
+use std::fmt::Write as _;
+
 use serde::Deserialize;
 
-use super::server::{push_quoted, quoted};
+use super::server::push_quoted;
 
 /// Begins a session; a second one tells the client that the server has lost it.
 pub const OPEN: &str = "o\n";
@@ -27,7 +29,9 @@ pub fn push_message(lines: &mut String, text: &str) {
 
 /// Appends the line that ends a session, with the code and reason of a websocket's close frame.
 pub fn push_close(lines: &mut String, code: u16, reason: &str) {
-    lines.push_str(&format!("c[{code},{}]\n", quoted(reason)));
+    write!(lines, "c[{code},").expect("a string takes what is written to it");
+    push_quoted(lines, reason);
+    lines.push_str("]\n");
 }
 
 /// The frames in the body of a sending request; none is a sign of life. `None` if it is no array of strings.

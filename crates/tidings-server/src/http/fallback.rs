@@ -170,18 +170,17 @@ fn open(
     };
     let (session, opened) = node.sessions.open(path, &node.clock).ok_or(HttpError::TooManySessions)?;
     let receiver = session.receive(kind, request_number(query)).ok_or(HttpError::UnknownSession)?;
-    if opened == Opened::Now {
-        match admitted {
-            Some(live) => {
-                if let Err(close) = serve_session(node, live, &session) {
-                    node.sessions.end(&session);
-                    return Ok(refused(kind, &close));
-                }
+    match (opened, admitted) {
+        (Opened::Before, _) => {}
+        (Opened::Now, Some(live)) => {
+            if let Err(close) = serve_session(node, live, &session) {
+                node.sessions.end(&session);
+                return Ok(refused(kind, &close));
             }
-            None => {
-                let origin = page_origin(request.headers(), query);
-                tokio::spawn(serve_when_named(node.clone(), session, origin));
-            }
+        }
+        (Opened::Now, None) => {
+            let origin = page_origin(request.headers(), query);
+            tokio::spawn(serve_when_named(node.clone(), session, origin));
         }
     }
     Ok(receiving(kind, receiver))

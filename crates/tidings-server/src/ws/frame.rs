@@ -59,7 +59,7 @@ impl Frame {
 }
 
 /// What a frame says that was encoded here.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content<'a> {
     Text(&'a str),
     Ping,
