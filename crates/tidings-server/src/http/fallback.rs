@@ -75,6 +75,7 @@ pub(super) async fn route(
 ) -> Result<Reply, HttpError> {
     let method = request.method().clone();
     if method == Method::OPTIONS {
+        expect_send(node, &request);
         return Ok(preflight(request.headers()));
     }
     let (key, server, session, verb) = match *segments {
@@ -217,6 +218,16 @@ async fn send(node: &Node, request: Request<Incoming>) -> Result<Reply, HttpErro
     };
     let texts = fallback::parse_sent(&body).ok_or(HttpError::NoMessages)?;
     if session.send(number, texts).await { Ok(no_content()) } else { Err(HttpError::UnknownSession) }
+}
+
+/// A browser asks before it sends, and so tells what is on its way.
+fn expect_send<B>(node: &Node, request: &Request<B>) {
+    if let Some((path, "xhr_send")) = request.uri().path().rsplit_once('/')
+        && let Some(session) = node.sessions.get(path)
+        && let Some(number) = request_number(request.uri().query().unwrap_or(""))
+    {
+        session.promise(number);
+    }
 }
 
 /// The path without the verb: a session belongs to it, and so to an app's key where it names one.

@@ -51,7 +51,11 @@ const MESSAGE_BYTES: usize = 1024;
 /// A sending request waits this long for one that was sent before it: that may be on a slower connection. Less, where
 /// it was in vain: a page with several connections counts all their requests together.
 const OVERTAKEN: Duration = Duration::from_millis(250);
-const OVERTAKEN_MIN: Duration = Duration::from_millis(30);
+const OVERTAKEN_MIN: Duration = Duration::from_millis(100);
+/// It waits this long for one that the browser has asked about already.
+const PROMISED: Duration = Duration::from_secs(1);
+/// The most of those that are kept in mind.
+const PROMISED_MAX: usize = 64;
 /// The most sessions that have no receiving request at the moment, and so cost their client nothing.
 const UNATTENDED_MAX: usize = 16 * 1024;
 
@@ -113,6 +117,8 @@ struct Order {
     next: u64,
     /// The last receiving request, if some before it are still waited for.
     ahead: Option<u64>,
+    /// Sending requests that browsers have asked about and that have not come.
+    promised: BTreeSet<u64>,
     /// Sending requests that have come and whose turn it is not yet.
     waiting: BTreeSet<u64>,
     /// How long the first of them waits for one that is missing.
@@ -210,7 +216,13 @@ impl Session {
                 receivers: 0,
                 since: clock.now(),
                 sent: VecDeque::new(),
-                order: Order { next: 0, ahead: None, waiting: BTreeSet::new(), patience: OVERTAKEN },
+                order: Order {
+                    next: 0,
+                    ahead: None,
+                    promised: BTreeSet::new(),
+                    waiting: BTreeSet::new(),
+                    patience: OVERTAKEN,
+                },
                 news: None,
                 awaited: false,
                 end: End::Open,
@@ -277,6 +289,11 @@ impl Session {
         true
     }
 
+    /// A browser has asked whether the page may send its `request`th request.
+    pub(crate) fn promise(&self, request: u64) {
+        lock(&self.state).order.promise(request);
+    }
+
     /// Something was sent that is too long to be read.
     pub(crate) async fn send_too_long(&self) {
         self.push(Sent::TooLong).await;
@@ -290,26 +307,21 @@ impl Session {
 
     /// Returns when all that the client has sent before has come, or is not waited for any more.
     async fn turn_of(&self, request: u64) -> Turn<'_> {
-        let patience = lock(&self.state).order.wait(request);
+        lock(&self.state).order.wait(request);
         let turn = Turn { session: self, request };
-        let come = async {
-            loop {
-                let notified = self.turn.notified();
-                tokio::pin!(notified);
-                notified.as_mut().enable();
-                if lock(&self.state).order.is_turn_of(request) {
-                    return;
-                }
-                notified.await;
+        loop {
+            let progress = self.turn.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            let patience = match lock(&self.state).order.patience_of(request) {
+                None => return turn,
+                Some(patience) => patience,
+            };
+            if tokio::time::timeout(patience, progress).await.is_err() {
+                lock(&self.state).order.give_up_before(request, patience);
+                self.turn.notify_waiters();
             }
-        };
-        tokio::pin!(come);
-        if tokio::time::timeout(patience, &mut come).await.is_err() {
-            lock(&self.state).order.give_up_before(request);
-            self.turn.notify_waiters();
-            come.await;
         }
-        turn
     }
 
     async fn push(&self, sent: Sent) -> bool {
@@ -543,23 +555,44 @@ impl Order {
         }
     }
 
-    /// A sending request waits for its turn: so long.
-    fn wait(&mut self, request: u64) -> Duration {
+    /// A sending request is about to come.
+    fn promise(&mut self, request: u64) {
+        if self.promised.len() < PROMISED_MAX {
+            self.promised.insert(request);
+        }
+    }
+
+    /// A sending request has come and waits for its turn.
+    fn wait(&mut self, request: u64) {
         if request < self.next {
             // It was waited for, but not long enough.
             self.patience = OVERTAKEN;
         }
+        self.promised.remove(&request);
         self.waiting.insert(request);
-        self.patience
     }
 
-    fn is_turn_of(&self, request: u64) -> bool {
-        request <= self.next && self.waiting.first().is_none_or(|first| *first >= request)
+    /// How long a request waits for progress; `None` if it is its turn.
+    fn patience_of(&self, request: u64) -> Option<Duration> {
+        let before = |requests: &BTreeSet<u64>| requests.first().is_some_and(|first| *first < request);
+        if before(&self.promised) {
+            Some(PROMISED)
+        } else if request > self.next || before(&self.waiting) {
+            Some(self.patience)
+        } else {
+            None
+        }
     }
 
-    fn give_up_before(&mut self, request: u64) {
-        self.advance(request);
-        self.patience = OVERTAKEN_MIN.max(self.patience / 2);
+    /// Nothing has come for so long: if that is as long as this request has patience, and it is the first, what is
+    /// missing before it is not waited for any more.
+    fn give_up_before(&mut self, request: u64, waited: Duration) {
+        let patience = self.patience_of(request).unwrap_or_default();
+        if self.waiting.first() == Some(&request) && waited >= patience {
+            self.advance(request);
+            self.promised = self.promised.split_off(&request);
+            self.patience = OVERTAKEN_MIN.max(self.patience / 2);
+        }
     }
 
     fn is_over(&mut self, request: u64) {
