@@ -313,10 +313,7 @@ impl Session {
             let progress = self.turn.notified();
             tokio::pin!(progress);
             progress.as_mut().enable();
-            let patience = match lock(&self.state).order.patience_of(request) {
-                None => return turn,
-                Some(patience) => patience,
-            };
+            let Some(patience) = lock(&self.state).order.patience_of(request) else { return turn };
             if tokio::time::timeout(patience, progress).await.is_err() {
                 lock(&self.state).order.give_up_before(request, patience);
                 self.turn.notify_waiters();
