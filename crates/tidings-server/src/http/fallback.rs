@@ -211,7 +211,7 @@ async fn send(node: &Node, request: Request<Incoming>) -> Result<Reply, HttpErro
     let number = request_number(request.uri().query().unwrap_or(""));
     let body = match read_body(request.into_body(), session.body_max()).await {
         Err(error @ HttpError::BodyTooLarge { .. }) => {
-            session.send_too_long().await;
+            session.send_too_long();
             return Err(error);
         }
         body => body?,

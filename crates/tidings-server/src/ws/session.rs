@@ -46,7 +46,7 @@ const LINES_BYTES: usize = 64 * 1024;
 /// What may have been sent and not be read yet, in bytes. Enough that sending requests do not wait for long: a browser
 /// has six connections, and needs one of them to receive.
 const SENT_BYTES: usize = 1024 * 1024;
-/// What a message counts at least.
+/// What a message, or a body without any, counts at least.
 const MESSAGE_BYTES: usize = 1024;
 /// A sending request waits this long for one that was sent before it: that may be on a slower connection. Less, where
 /// it was in vain: a page with several connections counts all their requests together.
@@ -92,7 +92,9 @@ struct State {
     receivers: u64,
     /// When the receiving request came, went, or last carried something away.
     since: Instant,
-    sent: VecDeque<Sent>,
+    sent: VecDeque<Waiting>,
+    /// Something was sent that is too long to be read.
+    too_long: bool,
     order: Order,
     news: Option<News>,
     /// Somebody waits until more can be written.
@@ -134,6 +136,13 @@ pub(crate) enum Receiving {
     Poll,
     /// `eventsource`: with all that comes, up to a length; browsers then come again by themselves.
     EventSource,
+}
+
+/// A message that waits to be read, and the room that is free when it was.
+#[derive(Debug)]
+struct Waiting {
+    text: String,
+    cost: u32,
 }
 
 /// What a sending request has brought.
@@ -216,6 +225,7 @@ impl Session {
                 receivers: 0,
                 since: clock.now(),
                 sent: VecDeque::new(),
+                too_long: false,
                 order: Order {
                     next: 0,
                     ahead: None,
@@ -267,22 +277,42 @@ impl Session {
         Some(Receiver { session: self.clone(), number })
     }
 
-    /// Brings what a sending request has sent, after what the client has sent before it. False if the session is over.
-    pub(crate) async fn send(&self, request: Option<u64>, texts: Vec<String>) -> bool {
-        let turn = match request {
-            Some(request) => Some(self.turn_of(request).await),
-            None => None,
-        };
-        let is_ping = texts.is_empty();
-        for text in texts {
-            if !self.push(Sent::Text(text)).await {
-                return false;
-            }
-        }
-        drop(turn);
+    /// Takes in what a sending request has sent, to be read after what the client has sent before it. False if the
+    /// session is over.
+    ///
+    /// Returns when there is room, not when it is its turn: a browser has few connections, and what is waited for may
+    /// need this one.
+    pub(crate) async fn send(self: &Arc<Self>, request: Option<u64>, texts: Vec<String>) -> bool {
+        let cost = texts
+            .iter()
+            .map(|text| text.len().max(MESSAGE_BYTES))
+            .sum::<usize>()
+            .clamp(MESSAGE_BYTES, SENT_BYTES);
+        let cost = u32::try_from(cost).expect("at most what there is room for");
+        let Ok(room) = self.room.acquire_many(cost).await else { return false };
+        room.forget();
+        let Some(request) = request else { return self.arrive(texts, cost) };
+        let turn = Turn::of(self.clone(), request);
+        tokio::spawn(async move {
+            turn.come().await;
+            turn.session.arrive(texts, cost);
+        });
+        true
+    }
+
+    /// What was sent is there to be read; `cost` is the room that it takes until then.
+    fn arrive(&self, texts: Vec<String>, cost: u32) -> bool {
         let mut state = lock(&self.state);
+        if state.end == End::Over {
+            return false;
+        }
+        let waker = if texts.is_empty() { state.pong() } else { None };
+        state.sent.extend(texts.into_iter().map(|text| Waiting { text, cost: 0 }));
+        match state.sent.back_mut() {
+            Some(last) => last.cost += cost,
+            None => self.room.add_permits(cost as usize),
+        }
         state.news.get_or_insert(News::Life);
-        let waker = if is_ping { state.pong() } else { None };
         drop(state);
         self.task.wake();
         waker.into_iter().for_each(Waker::wake);
@@ -295,41 +325,14 @@ impl Session {
     }
 
     /// Something was sent that is too long to be read.
-    pub(crate) async fn send_too_long(&self) {
-        self.push(Sent::TooLong).await;
+    pub(crate) fn send_too_long(&self) {
+        lock(&self.state).too_long = true;
         self.task.wake();
     }
 
     /// A sending request may be this long: a message with every second byte escaped.
     pub(crate) fn body_max(&self) -> usize {
         2 * self.live.get().map_or(MESSAGE_MAX, |live| message_max(&live.app().limits))
-    }
-
-    /// Returns when all that the client has sent before has come, or is not waited for any more.
-    async fn turn_of(&self, request: u64) -> Turn<'_> {
-        lock(&self.state).order.wait(request);
-        let turn = Turn { session: self, request };
-        loop {
-            let progress = self.turn.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            let Some(patience) = lock(&self.state).order.patience_of(request) else { return turn };
-            if tokio::time::timeout(patience, progress).await.is_err() {
-                lock(&self.state).order.give_up_before(request, patience);
-                self.turn.notify_waiters();
-            }
-        }
-    }
-
-    async fn push(&self, sent: Sent) -> bool {
-        let Ok(room) = self.room.acquire_many(sent.cost()).await else { return false };
-        let mut state = lock(&self.state);
-        if state.end == End::Over {
-            return false;
-        }
-        room.forget();
-        state.sent.push_back(sent);
-        true
     }
 
     /// What a receiving request carries away next; `None` when its answer ends.
@@ -422,9 +425,14 @@ impl Session {
     /// The next that was sent.
     pub(crate) fn poll_sent(&self, cx: &Context<'_>) -> Poll<Sent> {
         self.task.register(cx.waker());
-        let Some(sent) = lock(&self.state).sent.pop_front() else { return Poll::Pending };
-        self.room.add_permits(sent.cost() as usize);
-        Poll::Ready(sent)
+        let mut state = lock(&self.state);
+        if std::mem::take(&mut state.too_long) {
+            return Poll::Ready(Sent::TooLong);
+        }
+        let Some(Waiting { text, cost }) = state.sent.pop_front() else { return Poll::Pending };
+        drop(state);
+        self.room.add_permits(cost as usize);
+        Poll::Ready(Sent::Text(text))
     }
 
     /// When [`handle_time`](Self::handle_time) has something to do, as things are.
@@ -599,12 +607,34 @@ impl Order {
 }
 
 /// A sending request's turn; the next one's begins when it is dropped, however it ends.
-struct Turn<'a> {
-    session: &'a Session,
+struct Turn {
+    session: Arc<Session>,
     request: u64,
 }
 
-impl Drop for Turn<'_> {
+impl Turn {
+    fn of(session: Arc<Session>, request: u64) -> Self {
+        lock(&session.state).order.wait(request);
+        Turn { session, request }
+    }
+
+    /// Returns when all that the client has sent before has come, or is not waited for any more.
+    async fn come(&self) {
+        let Session { state, turn, .. } = &*self.session;
+        loop {
+            let progress = turn.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            let Some(patience) = lock(state).order.patience_of(self.request) else { return };
+            if tokio::time::timeout(patience, progress).await.is_err() {
+                lock(state).order.give_up_before(self.request, patience);
+                turn.notify_waiters();
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
     fn drop(&mut self) {
         lock(&self.session.state).order.is_over(self.request);
         self.session.turn.notify_waiters();
@@ -654,16 +684,6 @@ pub(crate) fn as_events(lines: &str) -> String {
         events.push_str("\r\n\r\n");
     }
     events
-}
-
-impl Sent {
-    fn cost(&self) -> u32 {
-        let bytes = match self {
-            Sent::Text(text) => text.len().clamp(MESSAGE_BYTES, SENT_BYTES),
-            Sent::TooLong => MESSAGE_BYTES,
-        };
-        u32::try_from(bytes).expect("at most what there is room for")
-    }
 }
 
 /// The lines that tell why a session is not begun, behind its opening.
