@@ -28,6 +28,7 @@ use tokio::time::timeout;
 
 use super::{Body, Reply, allow, error::HttpError, json, reply, signed::read_body};
 use crate::{
+    drain::Phase,
     node::Node,
     random,
     ws::{
@@ -160,12 +161,15 @@ fn open(
     kind: Receiving,
     key: Option<&str>,
 ) -> Result<Reply, HttpError> {
+    if node.phase() >= Phase::Closing {
+        return Err(HttpError::Leaving);
+    }
     let path = session_path(request.uri().path());
     let query = request.uri().query().unwrap_or("");
     let admitted = match key {
         Some(key) => match ws::admit(node, Some(key), query, ws::origin(request.headers())) {
             Ok(live) => Some(live),
-            Err(close) => return Ok(refused(kind, &close)),
+            Err(close) => return Ok(refused(node, kind, &close)),
         },
         None => None,
     };
@@ -176,7 +180,7 @@ fn open(
         (Opened::Now, Some(live)) => {
             if let Err(close) = serve_session(node, live, &session) {
                 node.sessions.end(&session);
-                return Ok(refused(kind, &close));
+                return Ok(refused(node, kind, &close));
             }
         }
         (Opened::Now, None) => {
@@ -196,6 +200,7 @@ async fn serve_when_named(node: Arc<Node>, session: Arc<Session>, origin: Option
     let Destination { key, query } = Destination::parse(&first);
     let admitted = ws::admit(&node, key.as_deref(), &query, origin.as_deref());
     if let Err(close) = admitted.and_then(|live| serve_session(&node, live, &session)) {
+        node.metrics.connection_refused(&close);
         log_refused(&close);
         session.refuse(&close);
         // A client that is gone needs no answer.
@@ -267,7 +272,8 @@ fn receiving(kind: Receiving, receiver: Receiver) -> Reply {
 }
 
 /// A session that is refused: opened, or the client would not read why, and closed.
-fn refused(kind: Receiving, close: &Close) -> Reply {
+fn refused(node: &Node, kind: Receiving, close: &Close) -> Reply {
+    node.metrics.connection_refused(close);
     log_refused(close);
     let lines = format!("{}{}", fallback::OPEN, session::refusal(close));
     let (content_type, body) = match kind {

@@ -364,6 +364,7 @@ impl Task {
         let max = message_max(&self.connection.app().limits);
         match sent {
             Sent::Text(text) if text.len() <= max => {
+                self.live.received.add(1, text.len());
                 // Whether the next has to wait is asked before it is taken.
                 self.handle(Message::Text(text));
             }

@@ -105,6 +105,6 @@ mod tests {
         check(&Frame::ping(), &Content::Ping);
         check(&Frame::pong(b"any bytes \xff"), &Content::Pong);
         let close = Close::Restart;
-        check(&Frame::close(&close), &Content::Close { code: 4200, reason: &close.message() });
+        check(&Frame::close(&close), &Content::Close { code: close.code(), reason: &close.message() });
     }
 }

@@ -155,7 +155,7 @@ pub(crate) enum Sent {
 /// What has happened on the side of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum News {
-    /// A receiving request was answered to its end.
+    /// A receiving request was answered to its end, or as far as its client reads.
     Left,
     /// The client has broken off a receiving request, as it does when it leaves. It may not have seen all of what was
     /// sent, so it does not come back to this session.
@@ -338,7 +338,7 @@ impl Session {
     /// What a receiving request carries away next; `None` when its answer ends.
     fn poll_lines(&self, number: u64, cx: &Context<'_>) -> Poll<Option<String>> {
         let mut state = lock(&self.state);
-        let State { lines, receiver, end, since, awaited, .. } = &mut *state;
+        let State { lines, receiver, end, since, awaited, news, .. } = &mut *state;
         let Some(receiver) = receiver.as_mut().filter(|receiver| receiver.number == number) else {
             return Poll::Ready(None);
         };
@@ -351,9 +351,14 @@ impl Session {
         }
         let carried = receiver.carry(lines);
         *since = self.clock.now();
-        let awaited = std::mem::take(awaited);
+        let full = receiver.is_full();
+        if full {
+            // Its end comes sooner than the heartbeat that the task waits for.
+            news.get_or_insert(News::Left);
+        }
+        let wake = std::mem::take(awaited) || full;
         drop(state);
-        if awaited {
+        if wake {
             self.task.wake();
         }
         Poll::Ready(Some(carried))
