@@ -59,7 +59,7 @@ impl HttpError {
             | HttpError::Body(_)
             | HttpError::IdempotencyKey
             | HttpError::NoMessages => StatusCode::BAD_REQUEST,
-            HttpError::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+            HttpError::Leaving | HttpError::TooManySessions => StatusCode::SERVICE_UNAVAILABLE,
             HttpError::AppDisabled => StatusCode::FORBIDDEN,
             HttpError::Auth(_) => StatusCode::UNAUTHORIZED,
             HttpError::Api(error) => {
@@ -69,7 +69,6 @@ impl HttpError {
             HttpError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             HttpError::TooManyEvents | HttpError::TooManyReads => StatusCode::TOO_MANY_REQUESTS,
             HttpError::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
-            HttpError::TooManySessions => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
