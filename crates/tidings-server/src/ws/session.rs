@@ -550,6 +550,13 @@ impl State {
     }
 }
 
+/// For which request one waits that has overtaken it, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Wait {
+    next: u64,
+    patience: Duration,
+}
+
 impl Order {
     /// A receiving request has come. The first is the session's first of all.
     fn receiving(&mut self, request: u64) {
@@ -582,27 +589,29 @@ impl Order {
         self.waiting.insert(request);
     }
 
-    /// How long a request waits for progress; `None` if it is its turn.
-    fn patience_of(&self, request: u64) -> Option<Duration> {
+    /// What a request waits for; `None` if it is its turn.
+    fn wait_of(&self, request: u64) -> Option<Wait> {
         let before = |requests: &BTreeSet<u64>| requests.first().is_some_and(|first| *first < request);
-        if before(&self.promised) {
-            Some(PROMISED)
+        let patience = if before(&self.promised) {
+            PROMISED
         } else if request > self.next || before(&self.waiting) {
-            Some(self.patience)
+            self.patience
         } else {
-            None
-        }
+            return None;
+        };
+        Some(Wait { next: self.next, patience })
     }
 
-    /// Nothing has come for so long: if that is as long as this request has patience, and it is the first, what is
-    /// missing before it is not waited for any more.
-    fn give_up_before(&mut self, request: u64, waited: Duration) {
-        let patience = self.patience_of(request).unwrap_or_default();
-        if self.waiting.first() == Some(&request) && waited >= patience {
-            self.advance(request);
-            self.promised = self.promised.split_off(&request);
-            self.patience = OVERTAKEN_MIN.max(self.patience / 2);
+    /// A request has waited in vain: if it still waits for the same and is the first, what is missing before it is not
+    /// waited for any more. Whether that is so.
+    fn give_up_before(&mut self, request: u64, waited: Wait) -> bool {
+        if self.waiting.first() != Some(&request) || self.wait_of(request) != Some(waited) {
+            return false;
         }
+        self.advance(request);
+        self.promised = self.promised.split_off(&request);
+        self.patience = OVERTAKEN_MIN.max(self.patience / 2);
+        true
     }
 
     fn is_over(&mut self, request: u64) {
@@ -626,14 +635,27 @@ impl Turn {
     /// Returns when all that the client has sent before has come, or is not waited for any more.
     async fn come(&self) {
         let Session { state, turn, .. } = &*self.session;
+        let mut waited_for = None;
+        let pause = tokio::time::sleep(Duration::ZERO);
+        tokio::pin!(pause);
         loop {
-            let progress = turn.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            let Some(patience) = lock(state).order.patience_of(self.request) else { return };
-            if tokio::time::timeout(patience, progress).await.is_err() {
-                lock(state).order.give_up_before(self.request, patience);
-                turn.notify_waiters();
+            let told = turn.notified();
+            tokio::pin!(told);
+            told.as_mut().enable();
+            let Some(wait) = lock(state).order.wait_of(self.request) else { return };
+            // Being told is no progress by itself: a client that polls would put off the end of patience for ever.
+            if waited_for != Some(wait) {
+                waited_for = Some(wait);
+                pause.set(tokio::time::sleep(wait.patience));
+            }
+            tokio::select! {
+                () = told => {}
+                () = &mut pause => {
+                    waited_for = None;
+                    if lock(state).order.give_up_before(self.request, wait) {
+                        turn.notify_waiters();
+                    }
+                }
             }
         }
     }
