@@ -4,6 +4,7 @@ mod bad_input;
 mod conformance;
 mod contract;
 mod delivery;
+mod fallbacks;
 mod harness;
 mod http_api;
 mod leaving;

@@ -31,6 +31,7 @@ use crate::{
     wheel::Wheel,
     ws::{
         frame::Frame,
+        session::Sessions,
         socket::{Calls, Socket},
     },
 };
@@ -47,6 +48,7 @@ pub(crate) struct Node {
     pub(crate) is_local: bool,
     /// When it was made, since 1970.
     pub(crate) started_unix: Duration,
+    pub(crate) sessions: Sessions,
     sockets: DashMap<SocketId, Arc<Socket>>,
     /// What was sent to sockets that are gone, by app.
     sent_before: Mutex<HashMap<Arc<str>, Traffic>>,
@@ -79,6 +81,7 @@ impl Node {
             timing: Arc::new(timing),
             is_local,
             metrics: Metrics::default(),
+            sessions: Sessions::default(),
             sockets: DashMap::new(),
             sent_before: Mutex::default(),
             phase: watch::Sender::new(Phase::Serving),
@@ -233,6 +236,7 @@ impl Node {
             live.hub.tick(now);
         }
         give_back(&self.sockets);
+        self.sessions.tick();
     }
 
     fn close_where(&self, close: &Close, wanted: impl Fn(&Socket) -> bool) {

@@ -16,15 +16,6 @@ export const cases = {
     same((await messages.next()).data, { event: 'pusher:pong', data: {} });
   },
 
-  async 'an idle client pings and keeps its connection'(world) {
-    const client = world.open({ activityTimeout: 300, pongTimeout: 5000 });
-    const messages = record(client.connection, 'message');
-    await world.connected(client);
-    const socketId = client.connection.socket_id;
-    for (let pongs = 0; pongs < 2; pongs += 1) same((await messages.next()).data.event, 'pusher:pong');
-    same(client.connection.socket_id, socketId, 'socket id');
-  },
-
   async 'an unknown key is refused with 4001'(world) {
     await refused(world.open({ key: 'key-of-nobody' }), 4001);
   },

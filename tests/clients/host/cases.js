@@ -11,6 +11,11 @@ const directory = join(here, 'cases');
 export const echoCases = ['echo.js'];
 export const pusherCases = readdirSync(directory).filter((file) => !echoCases.includes(file));
 
+/** What a runner's title and abilities say of its transport, where that is not the websocket. */
+export function over(transport) {
+  return transport === undefined ? { title: '', abilities: ['ws'] } : { title: ` over ${transport}`, abilities: [] };
+}
+
 /** Declares each case of `files` that the runner's client can do. */
 export async function declareCases(files, { title, abilities, run }) {
   // Loaded first: node's runner wants tests declared in one go, or it may think that all have been.

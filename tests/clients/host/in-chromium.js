@@ -4,10 +4,11 @@
 import { after, afterEach } from 'node:test';
 import { clients } from '../shared/clients.js';
 import { openBrowser } from './browser.js';
+import { over } from './cases.js';
 import { Stage } from './stage.js';
 
 /** A runner of shared cases. */
-export async function inChromium(clientName, { tls } = {}) {
+export async function inChromium(clientName, { tls, transport } = {}) {
   const client = clients[clientName];
   const stage = await Stage.open({ tls });
   const browser = await openBrowser({ args: tls ? await tls.believedByChromium() : [] });
@@ -18,24 +19,26 @@ export async function inChromium(clientName, { tls } = {}) {
     await stage.close();
   });
   return {
-    title: `${client.title} in Chromium${tls ? ' over TLS' : ''}`,
-    abilities: [...client.abilities, 'page'],
+    title: `${client.title} in Chromium${tls ? ' over TLS' : ''}${over(transport).title}`,
+    abilities: [...client.abilities, ...over(transport).abilities, 'page'],
     async run(file, name) {
       // A new page for each file: a new one for each case would take longer than the cases do.
       if (stagePage?.file !== file) {
         await stagePage?.close();
-        stagePage = await openStagePage(browser, client, stage);
+        stagePage = await openStagePage(browser, client, stage, transport);
         stagePage.file = file;
       }
-      await stagePage.run(runInPage, { file, name, clientName, site: stage.site });
+      await stagePage.run(runInPage, { file, name, clientName, site: stage.site, transport });
     },
   };
 }
 
-async function openStagePage(browser, client, stage) {
+async function openStagePage(browser, client, stage, transport) {
   const { page, uncaught, close } = await browser.open('/tests/clients/host/blank.html');
   await page.exposeFunction('callStage', stage.call);
   await page.addScriptTag({ url: client.script });
+  // pusher-js would fetch it from Pusher's hosts.
+  if (transport === 'sockjs') await page.addScriptTag({ url: client.sockjs });
   return {
     close,
     async run(script, argument) {
@@ -48,13 +51,13 @@ async function openStagePage(browser, client, stage) {
 }
 
 /** Runs in the page. Gives the failure as text, since an Error loses its stack on the way. */
-async function runInPage({ file, name, clientName, site }) {
+async function runInPage({ file, name, clientName, site, transport }) {
   const root = '/tests/clients';
   const { cases } = await import(`${root}/cases/${file}`);
   const { clients } = await import(`${root}/shared/clients.js`);
   const { runCase } = await import(`${root}/shared/run-case.js`);
   const { default: Echo } = await import(`${root}/node_modules/laravel-echo/dist/echo.js`);
-  const setting = { Pusher: window.Pusher, Echo, client: clients[clientName], site, call: window.callStage };
+  const setting = { Pusher: window.Pusher, Echo, client: clients[clientName], site, call: window.callStage, transport };
   try {
     await runCase(cases, name, setting);
     return null;

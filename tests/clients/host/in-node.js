@@ -4,17 +4,18 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { after, afterEach } from 'node:test';
 import { runCase } from '../shared/run-case.js';
+import { over } from './cases.js';
 import { here } from './paths.js';
 import { Stage } from './stage.js';
 
 const require = createRequire(import.meta.url);
 
 /** A runner of shared cases. */
-export async function inNode(client, { Echo, tls } = {}) {
-  const setting = await openSetting(client, { Echo, tls });
+export async function inNode(client, { Echo, tls, transport } = {}) {
+  const setting = await openSetting(client, { Echo, tls, transport });
   return {
-    title: `${client.title} in Node${tls ? ' over TLS' : ''}`,
-    abilities: client.abilities,
+    title: `${client.title} in Node${tls ? ' over TLS' : ''}${over(transport).title}`,
+    abilities: [...client.abilities, ...over(transport).abilities],
     async run(file, name) {
       const { cases } = await import(join(here, 'cases', file));
       await runCase(cases, name, setting);
@@ -23,9 +24,9 @@ export async function inNode(client, { Echo, tls } = {}) {
 }
 
 /** What a `World` is made of; its server ends with the test file. */
-export async function openSetting(client, { Echo, tls } = {}) {
+export async function openSetting(client, { Echo, tls, transport } = {}) {
   const stage = await Stage.open({ tls });
   afterEach(() => stage.closeOwnServers());
   after(() => stage.close());
-  return { Pusher: require(client.package), Echo, client, site: stage.site, call: stage.call };
+  return { Pusher: require(client.package), Echo, client, site: stage.site, call: stage.call, transport };
 }

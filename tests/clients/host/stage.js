@@ -3,6 +3,7 @@
 import { apps, toml } from './apps.js';
 import { startAuthEndpoint } from './auth-endpoint.js';
 import { answer, library } from './backend.js';
+import { startProxy } from './proxy.js';
 import { Server } from './server.js';
 
 export class Stage {
@@ -10,6 +11,7 @@ export class Stage {
   #server;
   #auth;
   #own = new Map();
+  #proxies = new Map();
 
   /** With an authority in `tls`, the server speaks TLS, and all that the stage knows of it does. */
   static async open({ tls } = {}) {
@@ -36,6 +38,8 @@ export class Stage {
     const own = this.#own;
     const useTLS = this.site.tls;
     const toml = () => this.#toml();
+    const proxies = this.#proxies;
+    const port = this.#server.port;
     const methods = {
       backend: (app, port, name, values) => answer(library(app, port, { useTLS })[name](...values)),
       async startServer() {
@@ -48,6 +52,12 @@ export class Stage {
         await { crash: () => server.crash(), quit: () => server.quit() }[ending]();
         await server.restart();
       },
+      async startProxy() {
+        const proxy = await startProxy(port);
+        proxies.set(proxy.port, proxy);
+        return proxy.port;
+      },
+      answered: async (proxy) => proxies.get(proxy).answered,
     };
     return methods[method](...args);
   };
@@ -56,8 +66,10 @@ export class Stage {
     return `${this.#tls?.toml() ?? ''}${toml()}`;
   }
 
-  /** Ends the servers that a case has started for itself. */
+  /** Ends the servers and proxies that a case has started for itself. */
   async closeOwnServers() {
+    for (const proxy of this.#proxies.values()) proxy.close();
+    this.#proxies.clear();
     for (const server of this.#own.values()) await server.stop();
     this.#own.clear();
   }

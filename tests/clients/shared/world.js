@@ -20,9 +20,11 @@ export class World {
    * @param site    where server and auth endpoint are, and the key of each app
    * @param call    runs a method of the stage in Node
    * @param Echo    laravel-echo, where the case is about it
+   * @param transport  the one that the clients may use, in pusher-js's words
    */
-  constructor({ Pusher, client, site, call, Echo }) {
+  constructor({ Pusher, client, site, call, Echo, transport = 'ws' }) {
     this.Pusher = Pusher;
+    this.transport = transport;
     this.client = client;
     this.site = site;
     this.Echo = Echo;
@@ -45,8 +47,10 @@ export class World {
     return {
       wsHost: this.site.host,
       wsPort: port,
+      httpHost: this.site.host,
+      httpPort: port,
       forceTLS: false,
-      enabledTransports: ['ws'],
+      enabledTransports: [this.transport],
       cluster: '',
       ...(this.site.tls && { wssPort: port, forceTLS: true }),
       ...this.client.authOptions(endpoints, { user: JSON.stringify(user) }),
@@ -136,6 +140,12 @@ export class World {
       await states.nextWhere(({ data }) => data.current === 'connected', RECONNECT_MS);
     };
     return { port, crashAndComeBack: restart('crash'), quitAndComeBack: restart('quit') };
+  }
+
+  /** A proxy in front of the server that lets no websocket through; `answered` gives what it has passed on so far. */
+  async proxy() {
+    const port = await this.#call('startProxy');
+    return { port, answered: () => this.#call('answered', port) };
   }
 
   /** Closes all clients; gives what pusher-js has logged. */

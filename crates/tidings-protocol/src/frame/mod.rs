@@ -1,6 +1,7 @@
 //! What is said on a socket. Every `pusher:` and `pusher_internal:` text of the project stands in this folder.
 
 pub mod client;
+pub mod fallback;
 pub mod server;
 
 /// Whether an event's name is one that only the server may use.

@@ -229,7 +229,7 @@ pub(crate) fn quoted(value: &str) -> String {
 }
 
 /// Appends a JSON string literal.
-fn push_quoted(text: &mut String, value: &str) {
+pub(crate) fn push_quoted(text: &mut String, value: &str) {
     text.push('"');
     let mut plain_from = 0;
     for (at, byte) in value.bytes().enumerate() {

@@ -169,8 +169,9 @@ Tidings {}  listening on http://127.0.0.1:6001
     const pusher = new Pusher(\"thekey\", {{
       wsHost: \"127.0.0.1\",
       wsPort: 6001,
+      httpHost: \"127.0.0.1\",
+      httpPort: 6001,
       forceTLS: false,
-      enabledTransports: [\"ws\"],
       cluster: \"local\",
     }});
     pusher.subscribe(\"demo\").bind(\"hello\", (data) => console.log(data));

@@ -79,14 +79,15 @@ client.trigger(\"demo\", \"hello\", {{\"text\": \"Hi\"}})
 pub(super) fn browser(key: &str, server: &Target) -> String {
     let (host, port) = (server.host(), server.port());
     let tls = server.is_tls();
-    let name = if tls { "wssPort" } else { "wsPort" };
+    let (ws, http) = if tls { ("wssPort", "httpsPort") } else { ("wsPort", "httpPort") };
     format!(
         "\
 const pusher = new Pusher(\"{key}\", {{
   wsHost: \"{host}\",
-  {name}: {port},
+  {ws}: {port},
+  httpHost: \"{host}\",
+  {http}: {port},
   forceTLS: {tls},
-  enabledTransports: [\"ws\"],
   cluster: \"local\",
 }});
 pusher.subscribe(\"demo\").bind(\"hello\", (data) => console.log(data));

@@ -38,19 +38,28 @@ pub(crate) enum HttpError {
     IdempotencyKey,
     #[error("This Idempotency-Key was used for another request")]
     IdempotencyConflict,
+    #[error("There is no such session: it has ended, or a receiving request has to open it")]
+    UnknownSession,
+    #[error("Too many sessions wait for their clients: try again later")]
+    TooManySessions,
+    #[error("The request body is no JSON array of strings")]
+    NoMessages,
 }
 
 impl HttpError {
     /// The status that tells it.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            HttpError::NotFound | HttpError::UnknownApp(_) => StatusCode::NOT_FOUND,
+            HttpError::NotFound | HttpError::UnknownApp(_) | HttpError::UnknownSession => {
+                StatusCode::NOT_FOUND
+            }
             HttpError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             HttpError::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
-            HttpError::Handshake(_) | HttpError::Body(_) | HttpError::IdempotencyKey => {
-                StatusCode::BAD_REQUEST
-            }
-            HttpError::Leaving => StatusCode::SERVICE_UNAVAILABLE,
+            HttpError::Handshake(_)
+            | HttpError::Body(_)
+            | HttpError::IdempotencyKey
+            | HttpError::NoMessages => StatusCode::BAD_REQUEST,
+            HttpError::Leaving | HttpError::TooManySessions => StatusCode::SERVICE_UNAVAILABLE,
             HttpError::AppDisabled => StatusCode::FORBIDDEN,
             HttpError::Auth(_) => StatusCode::UNAUTHORIZED,
             HttpError::Api(error) => {

@@ -1,17 +1,19 @@
 //! The HTTP side: routes, one file for each resource.
 
+mod body;
 mod channels;
 mod demo;
 mod error;
 mod events;
+mod fallback;
 mod health;
 pub(crate) mod idempotency;
 mod signed;
+mod timeline;
 mod users;
 
 use std::{convert::Infallible, sync::Arc};
 
-use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Bytes, Incoming},
@@ -21,10 +23,10 @@ use serde_json::Value;
 use tidings_inbox::{BodyError, Entrance, Inbox};
 
 pub(crate) use self::error::HttpError;
-use self::signed::Signed;
+use self::{body::Body, signed::Signed};
 use crate::{drain::Phase, metrics::scrape, node::Node, ws};
 
-type Reply = Response<Full<Bytes>>;
+type Reply = Response<Body>;
 
 /// Answers a request; whatever is wrong with it is an answer too.
 pub(crate) async fn answer(
@@ -41,12 +43,17 @@ pub(crate) async fn answer(
         request.extensions_mut().insert(entrance);
         ("inbox", answer_inbox(&inbox, request).await)
     } else {
-        let reply = route(&node, &method, path, request).await.unwrap_or_else(|error| {
+        let fallback = fallback::is_ours(path);
+        let mut reply = route(&node, &method, path, request).await.unwrap_or_else(|error| {
             let status = error.status().as_u16();
+            let path = if fallback { fallback::FOLDER } else { path };
             tracing::info!(%method, path, status, reason = %error, "request refused");
             node.metrics.request_refused(&error);
             refusal(&error)
         });
+        if fallback {
+            fallback::open_to_pages(&mut reply);
+        }
         (route_name(path), reply)
     };
     node.metrics.request(route, reply.status().as_u16(), node.clock.now() - started);
@@ -77,6 +84,8 @@ fn route_name(path: &str) -> &'static str {
             "terminate_connections"
         }
         ["healthz" | "live" | "readyz" | "ready" | "up" | "accept-traffic"] => "health",
+        ["pusher", ..] => "fallback",
+        ["timeline", ..] => "timeline",
         _ => "other",
     }
 }
@@ -88,7 +97,7 @@ async fn answer_inbox(inbox: &Inbox, request: Request<Incoming>) -> Reply {
         HttpError::BodyTooLarge { max } => BodyError::TooLarge { max },
         _ => BodyError::Incomplete,
     });
-    inbox.answer(parts, body).await
+    inbox.answer(parts, body).await.map(Body::Whole)
 }
 
 async fn route(
@@ -123,6 +132,15 @@ async fn route(
             Ok(health::ready(node))
         }
         ["app", _] => Err(HttpError::UpgradeRequired),
+        ["pusher", ref rest @ ..] => fallback::route(node, request, rest).await,
+        ["timeline", "v2", "jsonp", receiver] => {
+            get()?;
+            timeline::script(receiver)
+        }
+        ["timeline", "v2", "xhr", _] => {
+            get()?;
+            Ok(timeline::request())
+        }
         ["apps", id, "events"] => {
             post()?;
             events::trigger(node, Signed::of_app(node, id, request).await?).await
@@ -171,7 +189,7 @@ fn empty_json() -> Reply {
 }
 
 fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Full::new(body.into()));
+    let mut reply = Response::new(Body::whole(body));
     *reply.status_mut() = status;
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply

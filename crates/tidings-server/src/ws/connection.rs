@@ -11,6 +11,7 @@ use std::{
 
 use tidings_protocol::{
     Close, Connection,
+    app::Limits,
     connection::{Leave, Output},
     frame::server::{ServerFrame, SubscriptionErrorKind},
 };
@@ -19,7 +20,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use super::{
     frame::Frame,
     reader::{Message, Next, Reader},
+    session::{News, Sent, Session},
     socket::{Calls, Socket},
+    wire::{self, Arrival, Reading, Writing},
 };
 use crate::{
     apps::LiveApp,
@@ -27,7 +30,7 @@ use crate::{
     metrics::EndedBy,
     node::{Node, frame},
     random,
-    stream::{ReadHalf, Stream},
+    stream::Stream,
 };
 
 /// The peer has this long to read what waits for it, once the kernel takes no more.
@@ -35,7 +38,7 @@ const STALLED_AFTER: Duration = Duration::from_secs(30);
 /// The peer has this long to answer a close frame.
 const CLOSE_REPLY: Duration = Duration::from_secs(5);
 /// A message may be this long, and six times an event's data where that is more: JSON may escape every byte.
-const MESSAGE_MAX: usize = 128 * 1024;
+pub(super) const MESSAGE_MAX: usize = 128 * 1024;
 /// Where an app has no limit for an event's data, messages still have one.
 const UNLIMITED_MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
@@ -60,7 +63,7 @@ thread_local! {
 /// The task is spawned as it stands: an idle socket costs its fields and nothing of how it was opened.
 pub(crate) fn serve(node: Arc<Node>, live: Arc<LiveApp>, stream: Stream, early: &[u8]) {
     if live.connected(live.app().limits.connections) {
-        let mut task = Task::open(node, live, stream);
+        let mut task = Task::open(node, live, wire::websocket(stream));
         task.read(&mut early.to_vec());
         task.settle();
         tokio::spawn(task);
@@ -70,9 +73,36 @@ pub(crate) fn serve(node: Arc<Node>, live: Arc<LiveApp>, stream: Stream, early: 
     }
 }
 
+/// Serves a session of HTTP requests as a connection.
+///
+/// # Errors
+/// If the app has no room for it.
+pub(crate) fn serve_session(
+    node: &Arc<Node>,
+    live: Arc<LiveApp>,
+    session: &Arc<Session>,
+) -> Result<(), Close> {
+    if !live.connected(live.app().limits.connections) {
+        return Err(Close::OverConnections);
+    }
+    session.belongs_to(&live);
+    let mut task = Task::open(node.clone(), live, wire::session(session));
+    task.settle();
+    tokio::spawn(task);
+    Ok(())
+}
+
+/// How long a message may be.
+pub(super) fn message_max(limits: &Limits) -> usize {
+    match limits.event_bytes.max() {
+        Some(max) => MESSAGE_MAX.max(6 * max as usize),
+        None => UNLIMITED_MESSAGE_MAX,
+    }
+}
+
 /// Says why a connection is not taken, and closes it.
 pub(crate) async fn refuse(mut stream: Stream, close: Close) {
-    tracing::info!(code = close.code(), reason = %close.message(), "connection refused");
+    log_refused(&close);
     let mut farewell = Vec::new();
     if let Some(error) = ServerFrame::before_close(&close) {
         farewell.extend_from_slice(&Frame::text(&error.encode()));
@@ -85,6 +115,11 @@ pub(crate) async fn refuse(mut stream: Stream, close: Close) {
         stream.shutdown().await
     })
     .await;
+}
+
+/// The line in the log for a connection that is not taken.
+pub(crate) fn log_refused(close: &Close) {
+    tracing::info!(code = close.code(), reason = %close.message(), "connection refused");
 }
 
 /// Reads until the peer's close frame: to end before could lose ours.
@@ -107,8 +142,7 @@ struct Task {
     node: Arc<Node>,
     live: Arc<LiveApp>,
     socket: Arc<Socket>,
-    reading: ReadHalf,
-    reader: Reader,
+    reading: Reading,
     connection: Connection<Seat>,
     /// When the wheel will tell the time next.
     told_at: Option<Instant>,
@@ -155,18 +189,17 @@ impl Future for Task {
 }
 
 impl Task {
-    fn open(node: Arc<Node>, live: Arc<LiveApp>, stream: Stream) -> Self {
-        let (reading, writer) = stream.into_split();
+    fn open(node: Arc<Node>, live: Arc<LiveApp>, (reading, writing): (Reading, Writing)) -> Self {
         let app = live.app();
-        let mut writer = Some(writer);
+        let mut writing = Some(writing);
         let socket = loop {
             let id = random::socket_id();
-            let taken = writer.take().expect("the writer is put back where the id was taken");
+            let taken = writing.take().expect("the wire is put back where the id was taken");
             let socket = Arc::new(Socket::new(id, live.id().clone(), node.clock.clone(), taken));
             if node.opened(&socket) {
                 break socket;
             }
-            writer = Arc::into_inner(socket).map(Socket::into_writer);
+            writing = Arc::into_inner(socket).map(Socket::into_writing);
         };
         let mut outputs = Vec::new();
         let connection =
@@ -176,7 +209,6 @@ impl Task {
             live,
             socket,
             reading,
-            reader: Reader::default(),
             connection,
             told_at: None,
             blocked: false,
@@ -199,6 +231,14 @@ impl Task {
             self.answer(calls);
             return Poll::Ready(());
         }
+        if let Poll::Ready(news) = self.reading.poll_news(cx) {
+            match news {
+                News::Left => {}
+                News::BrokenOff => self.gone("the peer closed the connection"),
+                News::Life => self.connection.saw_life(self.node.clock.now()),
+            }
+            return Poll::Ready(());
+        }
         if self.blocked {
             // Nothing is read of a peer that does not read.
             ready!(self.socket.poll_writable(cx));
@@ -213,8 +253,11 @@ impl Task {
         READ_BUFFER.with_borrow_mut(|buffer| {
             let mut buffer = ReadBuf::new(buffer);
             match ready!(self.reading.poll_read(cx, &mut buffer)) {
-                Ok(()) if buffer.filled().is_empty() => self.gone("the peer closed the connection"),
-                Ok(()) => self.read(buffer.filled_mut()),
+                Ok(Arrival::Sent(sent)) => self.read_sent(&sent),
+                Ok(Arrival::Bytes) if buffer.filled().is_empty() => {
+                    self.gone("the peer closed the connection");
+                }
+                Ok(Arrival::Bytes) => self.read(buffer.filled_mut()),
                 Err(error) => self.gone(&error.to_string()),
             }
             Poll::Ready(())
@@ -242,9 +285,14 @@ impl Task {
                 self.end = End::Over;
                 return;
             }
+            End::Closing { .. } if sent && self.reading.is_told() => {
+                self.end = End::Over;
+                return;
+            }
             End::Closing { until } | End::Answered { until } => until,
             End::Over => return,
         };
+        let deadline = self.reading.deadline().map_or(deadline, |at| deadline.min(at));
         let deadline =
             self.socket.blocked_since().map_or(deadline, |since| deadline.min(since + STALLED_AFTER));
         if self.told_at.is_none_or(|at| deadline < at) {
@@ -269,6 +317,9 @@ impl Task {
 
     fn handle_time(&mut self) {
         let now = self.node.clock.now();
+        if !self.reading.handle_time() {
+            self.gone("the client does not ask for its messages any more");
+        }
         match self.end {
             End::Open if self.socket.blocked_since().is_some_and(|since| now >= since + STALLED_AFTER) => {
                 self.close(&Close::SlowConsumer);
@@ -283,25 +334,40 @@ impl Task {
         }
     }
 
-    /// Bytes have come.
+    /// Bytes have come; without any, those that were left.
     fn read(&mut self, bytes: &mut [u8]) {
         self.connection.follow(self.live.app());
-        let mut reader = std::mem::take(&mut self.reader);
-        let message_max = match self.connection.app().limits.event_bytes.max() {
-            Some(max) => MESSAGE_MAX.max(6 * max as usize),
-            None => UNLIMITED_MESSAGE_MAX,
-        };
+        // What a session has brought waits there.
+        let Reading::Websocket { reader, .. } = &mut self.reading else { return };
+        let mut reader = std::mem::take(reader);
+        let max = message_max(&self.connection.app().limits);
         let (mut messages, length) = (0, bytes.len());
-        let read = reader.feed(bytes, message_max, |message| {
+        let read = reader.feed(bytes, max, |message| {
             messages += 1;
             self.handle(message)
         });
         self.live.received.add(messages, length);
-        self.reader = reader;
+        if let Reading::Websocket { reader: emptied, .. } = &mut self.reading {
+            *emptied = reader;
+        }
         if let (Err(close), End::Open) = (read, &self.end) {
             self.close(&close);
         }
         // After our close frame the rest of a bad message is thrown away, until the peer ends or its time is over.
+    }
+
+    /// A message has come by a sending request.
+    fn read_sent(&mut self, sent: &Sent) {
+        self.connection.follow(self.live.app());
+        let max = message_max(&self.connection.app().limits);
+        match sent {
+            Sent::Text(text) if text.len() <= max => {
+                self.live.received.add(1, text.len());
+                // Whether the next has to wait is asked before it is taken.
+                self.handle(Message::Text(text));
+            }
+            Sent::Text(_) | Sent::TooLong => self.close(&Close::TooBig),
+        }
     }
 
     fn handle(&mut self, message: Message<'_>) -> Next {
@@ -459,6 +525,7 @@ impl Drop for Task {
     /// However the task ends, nothing of its socket stays anywhere.
     fn drop(&mut self) {
         self.leave(usize::MAX);
+        self.reading.end(&self.node);
         self.node.closed(&self.socket);
         self.live.disconnected();
     }

@@ -1,6 +1,11 @@
 //! A websocket frame as it goes over the wire, encoded once and shared by all who receive it.
 
-use std::{io::Write as _, ops::Deref, sync::Arc};
+use std::{
+    io::{Cursor, Write as _},
+    ops::Deref,
+    str,
+    sync::Arc,
+};
 
 use tidings_protocol::Close;
 use tokio_tungstenite::tungstenite::protocol::frame::{
@@ -53,10 +58,53 @@ impl Frame {
     }
 }
 
+/// What a frame says that was encoded here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content<'a> {
+    Text(&'a str),
+    Ping,
+    Pong,
+    Close { code: u16, reason: &'a str },
+}
+
+impl<'a> Content<'a> {
+    pub(crate) fn of(frame: &'a [u8]) -> Self {
+        let mut cursor = Cursor::new(frame);
+        let (header, _) = FrameHeader::parse(&mut cursor).ok().flatten().expect("a frame of ours is whole");
+        let start = usize::try_from(cursor.position()).expect("a header is a few bytes");
+        let text = |bytes| str::from_utf8(bytes).expect("what we say is text");
+        match (header.opcode, &frame[start..]) {
+            (OpCode::Control(Control::Ping), _) => Content::Ping,
+            (OpCode::Control(Control::Pong), _) => Content::Pong,
+            (OpCode::Control(_), [high, low, reason @ ..]) => {
+                Content::Close { code: u16::from_be_bytes([*high, *low]), reason: text(reason) }
+            }
+            (OpCode::Control(_) | OpCode::Data(_), payload) => Content::Text(text(payload)),
+        }
+    }
+}
+
 impl Deref for Frame {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_says_what_was_encoded() {
+        let check = |frame: &Frame, content: &Content<'_>| assert_eq!(&Content::of(frame), content);
+        for text in [String::new(), "ż".repeat(60), "x".repeat(300), "y".repeat(70_000)] {
+            check(&Frame::text(&text), &Content::Text(&text));
+        }
+        check(&Frame::ping(), &Content::Ping);
+        check(&Frame::pong(b"any bytes \xff"), &Content::Pong);
+        let close = Close::Restart;
+        check(&Frame::close(&close), &Content::Close { code: close.code(), reason: &close.message() });
     }
 }

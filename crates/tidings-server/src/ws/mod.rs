@@ -4,7 +4,9 @@ pub(crate) mod connection;
 pub(crate) mod frame;
 mod outbox;
 mod reader;
+pub(crate) mod session;
 pub(crate) mod socket;
+mod wire;
 
 use std::sync::Arc;
 
@@ -40,7 +42,8 @@ pub(crate) fn upgrade<B: Body + Default>(
     if let Some(protocol) = subprotocol(request.headers()) {
         response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, protocol);
     }
-    let admitted = admit(node, key, &request);
+    let query = request.uri().query().unwrap_or("");
+    let admitted = admit(node, key, query, origin(request.headers()));
     let upgrade = hyper::upgrade::on(&mut request);
     let node = node.clone();
     tokio::spawn(async move {
@@ -57,21 +60,34 @@ pub(crate) fn upgrade<B: Body + Default>(
     Ok(response)
 }
 
-/// Whether the connection is taken by an app, as far as its request tells.
-fn admit<B>(node: &Node, key: Option<&str>, request: &Request<B>) -> Result<Arc<LiveApp>, Close> {
+/// Whether the connection is taken by an app, as far as its request tells: the app's key in the path, or nothing if
+/// the path is another, the query string, and the page's origin.
+///
+/// # Errors
+/// The [`Close`] that says why not.
+pub(crate) fn admit(
+    node: &Node,
+    key: Option<&str>,
+    query: &str,
+    origin: Option<&str>,
+) -> Result<Arc<LiveApp>, Close> {
     let key = key.ok_or(Close::PathNotFound)?;
-    check_protocol(request.uri().query().unwrap_or(""))?;
+    check_protocol(query)?;
     let live = node.apps.by_key(key).ok_or_else(|| Close::UnknownApp { key: key.to_owned() })?;
     let app = live.app();
     if !app.enabled {
         return Err(Close::AppDisabled);
     }
-    // A header that is no text is no origin that anybody allows, unless all are.
-    let origin = request.headers().get(ORIGIN).map(|value| value.to_str().unwrap_or("null"));
     if !app.allowed_origins.allow(origin) {
         return Err(Close::OriginNotAllowed);
     }
     Ok(live)
+}
+
+/// The origin of the page that sent a request.
+pub(crate) fn origin(headers: &HeaderMap) -> Option<&str> {
+    // A header that is no text is no origin that anybody allows, unless all are.
+    headers.get(ORIGIN).map(|value| value.to_str().unwrap_or("null"))
 }
 
 /// The first offered protocol that is Pusher's: strict clients want it back.

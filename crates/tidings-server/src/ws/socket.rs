@@ -15,8 +15,9 @@ use tidings_protocol::{Close, SocketId};
 use super::{
     frame::Frame,
     outbox::{Flushed, Outbox, Pushed},
+    wire::Writing,
 };
-use crate::{clock::Clock, lock, stream::WriteHalf};
+use crate::{clock::Clock, lock};
 
 /// The writing side of a socket, shared; its task reads.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Socket {
     id: SocketId,
     app_id: Arc<str>,
     clock: Clock,
-    writer: WriteHalf,
+    writing: Writing,
     outbox: Outbox,
     calls: AtomicU8,
     task: AtomicWaker,
@@ -53,12 +54,12 @@ impl Calls {
 }
 
 impl Socket {
-    pub(crate) fn new(id: SocketId, app_id: Arc<str>, clock: Clock, writer: WriteHalf) -> Self {
+    pub(crate) fn new(id: SocketId, app_id: Arc<str>, clock: Clock, writing: Writing) -> Self {
         Socket {
             id,
             app_id,
             clock,
-            writer,
+            writing,
             outbox: Outbox::default(),
             calls: AtomicU8::new(0),
             task: AtomicWaker::new(),
@@ -66,9 +67,9 @@ impl Socket {
         }
     }
 
-    /// The stream back, from a socket that nobody has seen.
-    pub(crate) fn into_writer(self) -> WriteHalf {
-        self.writer
+    /// The wire back, from a socket that nobody has seen.
+    pub(crate) fn into_writing(self) -> Writing {
+        self.writing
     }
 
     pub(crate) fn id(&self) -> SocketId {
@@ -97,13 +98,13 @@ impl Socket {
 
     /// Writes what waits; leaves it to the socket's task if the kernel takes no more.
     pub(crate) fn flush(&self) {
-        let flushed = self.outbox.flush(|slices| self.writer.try_write(slices), || self.clock.now());
+        let flushed = self.outbox.flush(|slices| self.writing.write(slices), || self.clock.now());
         self.after(flushed);
     }
 
-    /// The kernel takes more again: writes what waits.
+    /// More can be written again: writes what waits.
     pub(crate) fn resume(&self) {
-        let flushed = self.outbox.resume(|slices| self.writer.try_write(slices), || self.clock.now());
+        let flushed = self.outbox.resume(|slices| self.writing.write(slices), || self.clock.now());
         self.after(flushed);
     }
 
@@ -131,7 +132,7 @@ impl Socket {
 
     /// Whether the kernel takes more.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.writer.poll_write_ready(cx).map(|_| ())
+        self.writing.poll_writable(cx)
     }
 
     /// Since when the peer has read nothing of what waits.
