@@ -29,7 +29,7 @@ use tidings_protocol::{
 };
 use tidings_store::{
     SharedStore,
-    deliveries::{Backlog, DeliveryState, NewDelivery, Replay, StoredDelivery, Target},
+    deliveries::{Backlog, DeliveryState, NewDeliveries, NewDelivery, Replay, StoredDelivery, Target},
     time::Timestamp,
 };
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::timeout};
@@ -222,7 +222,8 @@ impl House {
                 body: format!("\"{event}\""),
             })
         });
-        self.store.add_deliveries(new.collect(), Vec::new(), now()).await.expect("added");
+        let new = NewDeliveries { events: new.collect(), told: Vec::new() };
+        self.store.add_deliveries(Arc::new(new), now()).await.expect("added");
         if let Some(courier) = &self.courier {
             courier.wake(&targets);
         }

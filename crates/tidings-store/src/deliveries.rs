@@ -64,6 +64,15 @@ pub enum ToldChange {
     Went(Told),
 }
 
+/// What is put in the queue at once.
+#[derive(Clone, Debug, Default)]
+pub struct NewDeliveries {
+    /// Events, in their order.
+    pub events: Vec<NewDelivery>,
+    /// What the backends believe once they have them.
+    pub told: Vec<ToldChange>,
+}
+
 /// A delivery that is to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {

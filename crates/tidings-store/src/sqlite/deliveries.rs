@@ -1,13 +1,15 @@
 //! The rows of deliveries. Of each lane the first that waits has a `due_at`, and no other.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::SharedStore;
 use crate::{
     StoreError,
     deliveries::{
-        Backlog, Delivery, DeliveryId, DeliveryState, Due, Failed, First, Lane, NewDelivery, Portion, Replay,
-        Settled, StoredDelivery, Target, TargetId, Then, Told, ToldChange,
+        Backlog, Delivery, DeliveryId, DeliveryState, Due, Failed, First, Lane, NewDeliveries, NewDelivery,
+        Portion, Replay, Settled, StoredDelivery, Target, TargetId, Then, Told, ToldChange,
     },
     time::Timestamp,
 };
@@ -19,21 +21,14 @@ const STORED: &str =
      FROM deliveries JOIN targets ON targets.id = target_id";
 
 impl SharedStore {
-    /// Puts events in the queue, in this order, and notes what the backends believe then.
+    /// Puts events in the queue, and notes what the backends believe then.
     ///
     /// # Errors
     /// If they could not be stored.
-    pub async fn add_deliveries(
-        &self,
-        new: Vec<NewDelivery>,
-        told: Vec<ToldChange>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
+    pub async fn add_deliveries(&self, new: Arc<NewDeliveries>, now: Timestamp) -> Result<(), StoreError> {
         self.write(move |work| {
-            for delivery in new {
-                add(work.connection, delivery, now)?;
-            }
-            told.into_iter().try_for_each(|change| note(work.connection, change))
+            new.events.iter().try_for_each(|delivery| add(work.connection, delivery, now))?;
+            new.told.iter().try_for_each(|change| note(work.connection, change))
         })
         .await
     }
@@ -248,10 +243,10 @@ impl SharedStore {
     }
 }
 
-fn add(connection: &Connection, new: NewDelivery, now: Timestamp) -> rusqlite::Result<()> {
+fn add(connection: &Connection, new: &NewDelivery, now: Timestamp) -> rusqlite::Result<()> {
     let NewDelivery { target, lane, event_id, event, body } = new;
-    let target = target_id(connection, &target)?;
-    let due_at = head(connection, target, &lane)?.is_none().then_some(now);
+    let target = target_id(connection, target)?;
+    let due_at = head(connection, target, lane)?.is_none().then_some(now);
     connection
         .prepare_cached(
             "INSERT INTO deliveries (target_id, lane, event_id, event, body, queued_at, due_at)
@@ -261,7 +256,7 @@ fn add(connection: &Connection, new: NewDelivery, now: Timestamp) -> rusqlite::R
     Ok(())
 }
 
-fn note(connection: &Connection, change: ToldChange) -> rusqlite::Result<()> {
+fn note(connection: &Connection, change: &ToldChange) -> rusqlite::Result<()> {
     match change {
         ToldChange::Came(Told::Channel { app_id, channel }) => connection
             .prepare_cached("INSERT OR IGNORE INTO told_channels (app_id, channel) VALUES (?1, ?2)")?

@@ -1,4 +1,4 @@
-use std::{env, fs, path::PathBuf, process, time::Duration};
+use std::{env, fs, path::PathBuf, process};
 
 use super::*;
 
@@ -29,7 +29,8 @@ impl Kept {
             event: "client_event",
             body: (*body).to_owned(),
         });
-        self.store.add_deliveries(new.collect(), Vec::new(), now(at)).await.expect("added");
+        let new = NewDeliveries { events: new.collect(), told: Vec::new() };
+        self.store.add_deliveries(Arc::new(new), now(at)).await.expect("added");
     }
 
     async fn due(&self, served: &[&str], portion: Portion, at: i64) -> Due {
@@ -222,10 +223,8 @@ async fn what_backends_believe_is_kept() {
         user_id: user.into(),
     };
     let tell = async |changes: Vec<ToldChange>| {
-        kept.store
-            .add_deliveries(Vec::new(), changes, Timestamp::from_unix(Duration::ZERO))
-            .await
-            .expect("told");
+        let new = NewDeliveries { events: Vec::new(), told: changes };
+        kept.store.add_deliveries(Arc::new(new), now(0)).await.expect("told");
         kept.store.told().await.expect("read")
     };
     let came = |told: &Told| ToldChange::Came(told.clone());
