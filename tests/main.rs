@@ -10,3 +10,4 @@ mod leaving;
 mod lifecycle;
 mod metrics;
 mod tls;
+mod webhooks;

@@ -155,10 +155,8 @@ impl Server {
     }
 
     /// Tells backends what they want to know as well; call it within a runtime.
-    #[must_use]
-    pub fn with_webhooks(self, parts: WebhookParts) -> Self {
-        let webhooks = Webhooks::start(&self.node, parts);
-        Server { webhooks: Some(webhooks), ..self }
+    pub fn tell_backends(&mut self, parts: WebhookParts) {
+        self.webhooks = Some(Webhooks::start(&self.node, parts));
     }
 
     /// The address, with the port that was taken.

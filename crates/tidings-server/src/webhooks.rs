@@ -138,8 +138,9 @@ impl Webhooks {
         node.happenings.open.store(true, Ordering::Relaxed);
         let courier = Courier::start(store.clone(), &settings, outside(node));
         let (stop, stopped) = watch::channel(());
+        let end = node.clock.now() + RETURN;
         let teller = Teller { node: node.clone(), store, courier, absences: Absences::default() };
-        Webhooks { stop, running: tokio::spawn(teller.run(stopped)) }
+        Webhooks { stop, running: tokio::spawn(teller.run(end, stopped)) }
     }
 
     /// Returns when all that has happened is in the store's queue, and what is being sent has been answered.
@@ -171,8 +172,9 @@ struct Teller {
 }
 
 impl Teller {
-    async fn run(mut self, mut stopped: watch::Receiver<()>) {
-        if self.expect_back(&mut stopped).await {
+    /// Tells, until the server stops; who is not back at `end` has not come back from the last time.
+    async fn run(mut self, end: Instant, mut stopped: watch::Receiver<()>) {
+        if self.expect_back(end, &mut stopped).await {
             while self.turn().await && self.wait(&mut stopped).await {}
         }
         self.courier.stop().await;
@@ -202,13 +204,12 @@ impl Teller {
         }
     }
 
-    /// Of whom an earlier process has told that they are there: they are away, until they come back. False if the
-    /// server stops.
-    async fn expect_back(&mut self, stopped: &mut watch::Receiver<()>) -> bool {
+    /// Of whom an earlier process has told that they are there: they are away from then on, unless they come back
+    /// before `end`. False if the server stops.
+    async fn expect_back(&mut self, end: Instant, stopped: &mut watch::Receiver<()>) -> bool {
         loop {
             match self.store.told().await {
                 Ok(told) => {
-                    let end = self.node.clock.now() + RETURN;
                     told.into_iter().for_each(|who| self.absences.went(who, end));
                     return true;
                 }
