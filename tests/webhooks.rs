@@ -129,7 +129,7 @@ async fn who_is_back_within_three_seconds_has_not_been_away() {
     backend.clock.advance(Duration::from_millis(2999));
     client.subscribe(&server, "room", None).await;
     // Had that been told, it would come before what follows.
-    backend.clock.advance(Duration::from_secs(60));
+    backend.clock.advance(Duration::from_mins(1));
     leave(&server, &mut client, "room").await;
     backend.clock.advance(Duration::from_secs(3));
     backend.expect(&[channel_event("channel_vacated", "room")]).await;

@@ -318,12 +318,11 @@ impl Errand {
     /// The time that a `Retry-After` means, in seconds or as a date.
     fn asked(&self, text: &str) -> Option<Timestamp> {
         let now = (self.means.outside.now)();
-        let at = match text.trim().parse() {
-            Ok(seconds) => now.after(Duration::from_secs(seconds)),
-            Err(_) => {
-                let date = httpdate::parse_http_date(text).ok()?;
-                Timestamp::from_unix(date.duration_since(SystemTime::UNIX_EPOCH).ok()?)
-            }
+        let at = if let Ok(seconds) = text.trim().parse() {
+            now.after(Duration::from_secs(seconds))
+        } else {
+            let date = httpdate::parse_http_date(text).ok()?;
+            Timestamp::from_unix(date.duration_since(SystemTime::UNIX_EPOCH).ok()?)
         };
         Some(at.min(now.after(RETRY_AFTER_MAX)))
     }

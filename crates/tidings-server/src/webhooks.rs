@@ -210,11 +210,13 @@ impl Teller {
         loop {
             match self.store.told().await {
                 Ok(told) => {
-                    told.into_iter().for_each(|who| self.absences.went(who, end));
+                    for who in told {
+                        self.absences.went(who, end);
+                    }
                     return true;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "what backends were told cannot be read; it is tried again")
+                    tracing::error!(%error, "what backends were told cannot be read; it is tried again");
                 }
             }
             tokio::select! {

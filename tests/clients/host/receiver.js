@@ -79,9 +79,9 @@ export class Receiver {
   }
 
   /** Waits until it has been asked so many times more. */
-  isAsked(times) {
+  isAsked(times, milliseconds) {
     const wanted = this.asked + times;
-    return this.#until('a request', () => this.asked >= wanted);
+    return this.#until('a request', () => this.asked >= wanted, milliseconds);
   }
 
   async #until(what, isSo, milliseconds) {

@@ -20,6 +20,8 @@ import { pause, within } from '../shared/recorder.js';
 const WEBHOOKS = Number(process.env.WEBHOOKS ?? 10_000);
 const DOWN_MS = Number(process.env.WEBHOOKS_DOWN_MS ?? 3_000);
 const CHANNELS = 20;
+// A backend that took nothing for a while is asked again within a minute.
+const PATIENCE_MS = 70_000;
 const run = promisify(execFile);
 
 /** The server's configuration: the main app with these webhooks, each as lines of TOML. */
@@ -240,22 +242,22 @@ describe('trouble', async () => {
 
     receiver.slow(300);
     await receiver.up();
-    await receiver.has(receiver.events.length + 100, 30_000);
+    await receiver.has(receiver.events.length + 100, PATIENCE_MS);
     receiver.status(500);
     await send(share);
-    await receiver.isAsked(2);
+    await receiver.isAsked(2, PATIENCE_MS);
     receiver.status(302, { Location: `http://127.0.0.1:${redirected.port}/` });
     await server.crash();
     await server.restart();
-    await receiver.isAsked(2);
+    await receiver.isAsked(2, PATIENCE_MS);
     await send(WEBHOOKS - sent);
     receiver.behave('endless');
-    await receiver.has(receiver.events.length + 100, 30_000);
+    await receiver.has(receiver.events.length + 100, PATIENCE_MS);
     receiver.behave('ok');
-    await receiver.has(receiver.events.length + 100, 30_000);
+    await receiver.has(receiver.events.length + 100, PATIENCE_MS);
     await server.crash();
     await server.restart();
-    await receiver.has(WEBHOOKS, 60_000 + WEBHOOKS);
+    await receiver.has(WEBHOOKS, PATIENCE_MS + 2 * WEBHOOKS);
     const atLast = await resident();
 
     const last = new Map();

@@ -18,14 +18,14 @@ use crate::{
 pub(crate) struct Webhooks {
     pub(crate) about: String,
     pub(crate) source: String,
-    pub(crate) signatures: Vec<Signature>,
-    pub(crate) events: Vec<Event>,
+    pub(crate) signatures: Vec<Signed>,
+    pub(crate) events: Vec<Told>,
 }
 
 /// The signature of a body.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Signature {
+pub(crate) struct Signed {
     name: String,
     source: String,
     secret: String,
@@ -36,7 +36,7 @@ pub(crate) struct Signature {
 /// An event and its text in a body.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Event {
+pub(crate) struct Told {
     name: String,
     source: String,
     /// One key, the name of its kind, and under it what Pusher says of such an event.
@@ -44,13 +44,13 @@ pub(crate) struct Event {
     text: String,
 }
 
-vectors!(Signature, Event);
+vectors!(Signed, Told);
 
-pub(crate) fn signature(vector: &Signature) -> Outcome {
+pub(crate) fn signature(vector: &Signed) -> Outcome {
     same(&vector.signature, &auth::webhook::sign(&app("key", &vector.secret), &vector.body))
 }
 
-pub(crate) fn event(vector: &Event) -> Outcome {
+pub(crate) fn event(vector: &Told) -> Outcome {
     let (kind, values) = vector.event.iter().next().expect("a kind");
     let event = event_of(WebhookKind::of_name(kind).expect("a kind that the crate knows"), values);
     let text = event.encode("1a");
