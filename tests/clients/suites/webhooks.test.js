@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import Pusher from 'pusher-js';
 import { apps } from '../host/apps.js';
 import { library } from '../host/backend.js';
+import { Admin } from '../host/own-api.js';
 import { python } from '../host/paths.js';
 import { Receiver } from '../host/receiver.js';
 import { Server, binary, environment } from '../host/server.js';
@@ -168,6 +169,17 @@ describe('dead letters', async () => {
     deepEqual(letter.body, { name: 'channel_occupied', channel: 'room', id: letter.event_id });
     deepEqual(JSON.parse(await webhooks(server, 'show', String(letter.id), '--json')), letter);
     ok((await webhooks(server, 'list')).includes('0 waiting, 1 dead'));
+
+    const admin = await Admin.open(server);
+    deepEqual((await admin.askWell('GET', '/webhooks')).webhooks, [letter]);
+    deepEqual(await admin.askWell('GET', `/webhooks/${letter.id}`), letter);
+    deepEqual(await admin.askWell('POST', '/webhooks/replay?app=none'), { replayed: 0 });
+    const again = receiver.isAsked(1);
+    deepEqual(await admin.askWell('POST', `/webhooks/${letter.id}/replay`), { replayed: 1 });
+    await again;
+    await within('it to be dead again', (async () => {
+      while ((await listed(server)).length === 0);
+    })());
 
     receiver.behave('ok');
     equal(await webhooks(server, 'replay', String(letter.id)), '1 back in the queue\n');

@@ -1,7 +1,7 @@
 //! `tidings webhooks`
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use tidings_inbox::webhook_json;
 use tidings_store::{
     SharedStore, Store,
     deliveries::{DeliveryId, DeliveryState, Replay, StoredDelivery},
@@ -89,7 +89,7 @@ fn list(args: ListArgs, environment: &Environment) -> Result<Exit, CliError> {
     })?;
     if store.json {
         for delivery in &listed {
-            print_line(as_json(delivery))?;
+            print_line(webhook_json(delivery))?;
         }
         return Ok(Exit::Done);
     }
@@ -119,7 +119,7 @@ fn show(args: &ShowArgs, environment: &Environment) -> Result<Exit, CliError> {
         return Ok(Exit::Failed);
     };
     if args.store.json {
-        print_line(as_json(&delivery))?;
+        print_line(webhook_json(&delivery))?;
     } else {
         print(&text(&delivery))?;
     }
@@ -145,24 +145,6 @@ fn replay(args: ReplayArgs, environment: &Environment) -> Result<Exit, CliError>
     })?;
     print_line(format_args!("{replayed} back in the queue"))?;
     Ok(if replayed > 0 || all { Exit::Done } else { Exit::Failed })
-}
-
-fn as_json(delivery: &StoredDelivery) -> Value {
-    let moment = |moment: Option<Timestamp>| moment.map(|moment| moment.to_string());
-    json!({
-        "id": delivery.id,
-        "app": &*delivery.target.app_id,
-        "url": &*delivery.target.url,
-        "channel": delivery.lane,
-        "event": delivery.event,
-        "event_id": delivery.event_id,
-        "body": serde_json::from_str::<Value>(&delivery.body).unwrap_or_default(),
-        "queued_at": delivery.queued_at.to_string(),
-        "attempts": delivery.attempts,
-        "due_at": moment(delivery.due_at),
-        "last_error": delivery.last_error,
-        "died_at": moment(delivery.died_at),
-    })
 }
 
 fn text(delivery: &StoredDelivery) -> String {
