@@ -31,6 +31,7 @@ clients:
 test-long:
 	cargo build --release --locked
 	KILL_CYCLES=200 tests/clients/run suites/inbox-kill.test.js
+	WEBHOOKS=100000 WEBHOOKS_DOWN_MS=60000 tests/clients/run suites/webhooks.test.js
 
 # Short runs that fail when a delivery is lost, doubled or out of order, and instruction counts against their budgets.
 bench:

@@ -9,6 +9,7 @@ use tidings_protocol::{
     app::{AppSecret, Features, Limits},
     auth::{self, request},
     origin::AllowedOrigins,
+    webhook::Webhooks,
 };
 use tidings_server::{AppsHandle, Clock, Drain, Server, ServerConfig};
 use tokio::{
@@ -36,6 +37,7 @@ pub(crate) fn app() -> App {
         features: Features::default(),
         allowed_origins: AllowedOrigins::default(),
         limits: Limits::default(),
+        webhooks: Webhooks::default(),
     }
 }
 

@@ -11,3 +11,4 @@ mod leaving;
 mod lifecycle;
 mod metrics;
 mod tls;
+mod webhooks;

@@ -6,6 +6,7 @@ use tidings_protocol::{
     auth::request::body_md5,
     limit::Limit,
     origin::AllowedOrigins,
+    webhook::Webhooks,
 };
 
 use super::format::{AppSettings, Credentials, Hashes};
@@ -30,6 +31,7 @@ pub(crate) fn app(credentials: &Credentials, settings: &AppSettings) -> App {
         features,
         allowed_origins,
         limits: limits(settings),
+        webhooks: Webhooks::default(),
     }
 }
 

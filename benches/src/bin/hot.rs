@@ -21,6 +21,7 @@ use tidings_protocol::{
     member::Member,
     origin::AllowedOrigins,
     roster::Roster,
+    webhook::Webhooks,
 };
 
 /// A name, and what runs the function of that name as often as it is told.
@@ -174,6 +175,7 @@ fn app() -> App {
         features: Features::default(),
         allowed_origins: AllowedOrigins::default(),
         limits: Limits::default(),
+        webhooks: Webhooks::default(),
     }
 }
 

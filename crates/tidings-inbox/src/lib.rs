@@ -22,6 +22,7 @@ use std::{sync::Arc, time::Duration};
 
 use tidings_store::{SharedStore, StoreError, time::Timestamp};
 
+pub use admin::webhook_json;
 pub use announce::Announce;
 pub use brands::{Brands, DEFAULT_REGION, Reading, hash, merge, new_key};
 pub use content::{ContentError, Fields};

@@ -5,7 +5,7 @@ use std::fmt;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::{limit::Limit, origin::AllowedOrigins};
+use crate::{limit::Limit, origin::AllowedOrigins, webhook::Webhooks};
 
 /// An app as the server knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct App {
     pub allowed_origins: AllowedOrigins,
     /// How much of everything.
     pub limits: Limits,
+    /// Where its backend is told of what happens in its channels.
+    pub webhooks: Webhooks,
 }
 
 /// What an app switches on and off.

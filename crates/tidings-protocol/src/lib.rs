@@ -24,6 +24,7 @@ pub mod origin;
 pub mod roster;
 pub mod socket_id;
 pub mod user;
+pub mod webhook;
 
 pub use app::App;
 pub use channel::ChannelName;

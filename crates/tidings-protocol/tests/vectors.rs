@@ -6,6 +6,7 @@ use std::{collections::HashSet, path::Path, sync::Arc};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+#[macro_use]
 #[path = "vectors/format.rs"]
 mod format;
 #[path = "vectors/http.rs"]
@@ -14,6 +15,8 @@ mod http;
 mod scenario;
 #[path = "vectors/values.rs"]
 mod values;
+#[path = "vectors/webhooks.rs"]
+mod webhooks;
 #[path = "vectors/world.rs"]
 mod world;
 
@@ -42,6 +45,11 @@ fn main() {
     add_file(&mut trials, &spec, "origins.json", values::origin);
     add_file(&mut trials, &spec, "frames/client.json", values::client_frame);
     add_file(&mut trials, &spec, "frames/server.json", values::server_frame);
+
+    let webhooks: webhooks::Webhooks = format::load(&spec, "webhooks.json");
+    let head = [webhooks.about.as_str(), webhooks.source.as_str()];
+    add(&mut trials, "webhooks.json signatures", head, webhooks.signatures, webhooks::signature);
+    add(&mut trials, "webhooks.json events", head, webhooks.events, webhooks::event);
 
     let apps: Arc<format::Apps> = Arc::new(format::load(&spec, "app.json"));
     assert!(!apps.about.is_empty(), "app.json says what it is about");

@@ -21,6 +21,7 @@ use crate::{
     lock,
     metrics::{Counters, SharedTraffic},
     users::Users,
+    webhooks::{Backend, Happenings},
     ws::socket::Socket,
 };
 
@@ -45,6 +46,7 @@ pub(crate) struct LiveApp {
 #[derive(Debug)]
 pub(crate) struct Apps {
     fanout: Arc<Fanout>,
+    happenings: Arc<Happenings>,
     index: RwLock<Index>,
 }
 
@@ -55,8 +57,8 @@ struct Index {
 }
 
 impl Apps {
-    pub(crate) fn new(apps: Vec<App>, fanout: Arc<Fanout>) -> Self {
-        let new = Apps { fanout, index: RwLock::default() };
+    pub(crate) fn new(apps: Vec<App>, fanout: Arc<Fanout>, happenings: Arc<Happenings>) -> Self {
+        let new = Apps { fanout, happenings, index: RwLock::default() };
         new.replace(apps);
         new
     }
@@ -74,7 +76,7 @@ impl Apps {
                     *live.app.write().unwrap_or_else(PoisonError::into_inner) = app.clone();
                     live
                 }
-                None => Arc::new(LiveApp::new(app.clone(), self.fanout.clone())),
+                None => Arc::new(LiveApp::new(app.clone(), self.fanout.clone(), self.happenings.clone())),
             };
             if !app.enabled {
                 closed.push(live.id.clone());
@@ -108,11 +110,12 @@ impl Apps {
 }
 
 impl LiveApp {
-    fn new(app: Arc<App>, fanout: Arc<Fanout>) -> Self {
+    fn new(app: Arc<App>, fanout: Arc<Fanout>, happenings: Arc<Happenings>) -> Self {
+        let id: Arc<str> = app.id.as_str().into();
         LiveApp {
-            id: app.id.as_str().into(),
+            id: id.clone(),
             app: RwLock::new(app),
-            hub: Hub::new(fanout),
+            hub: Hub::new(fanout, Backend::new(id, happenings)),
             users: Users::default(),
             idempotency: Idempotency::default(),
             connections: AtomicUsize::new(0),
@@ -138,6 +141,7 @@ impl LiveApp {
         Rules {
             presence_members: app.limits.presence_members,
             subscription_count: app.features.subscription_count,
+            webhooks: app.webhooks.wanted(),
         }
     }
 

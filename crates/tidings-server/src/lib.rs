@@ -20,6 +20,7 @@ mod server;
 mod stream;
 pub mod tls;
 mod users;
+mod webhooks;
 mod wheel;
 mod ws;
 
@@ -29,6 +30,7 @@ pub use clock::Clock;
 pub use drain::Drain;
 pub use inbox::InboxParts;
 pub use server::{AppsHandle, Server, ServerConfig};
+pub use webhooks::WebhookParts;
 
 /// Locks. What a panic interrupted is one connection's; the others go on.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -28,6 +28,7 @@ use crate::{
     lock,
     metrics::{Metrics, Traffic},
     tls::Certificates,
+    webhooks::Happenings,
     wheel::Wheel,
     ws::{
         frame::Frame,
@@ -58,6 +59,7 @@ pub(crate) struct Node {
     fanout: Arc<Fanout>,
     /// Where TLS is spoken.
     certificates: OnceLock<Arc<Certificates>>,
+    pub(crate) happenings: Arc<Happenings>,
 }
 
 /// Why a server is not ready.
@@ -73,8 +75,9 @@ impl Node {
     /// Starts the workers.
     pub(crate) fn new(apps: Vec<App>, clock: Clock, timing: Timing, cores: &Cores, is_local: bool) -> Self {
         let fanout = Fanout::start(cores);
+        let happenings = Arc::<Happenings>::default();
         Node {
-            apps: Apps::new(apps, fanout.clone()),
+            apps: Apps::new(apps, fanout.clone(), happenings.clone()),
             wheel: Wheel::new(clock.now()),
             started_unix: clock.unix(),
             clock,
@@ -88,6 +91,7 @@ impl Node {
             store_fails: AtomicBool::new(false),
             fanout,
             certificates: OnceLock::new(),
+            happenings,
         }
     }
 
@@ -96,14 +100,22 @@ impl Node {
         live.hub.deliver(publications, self.clock.now());
     }
 
+    /// Publishes a client's event, which the app's backend may want to know of.
+    pub(crate) fn publish_client_event(&self, live: &LiveApp, app: &App, publication: Publication) {
+        let now = self.clock.now();
+        live.hub.tell_client_event(&publication, LiveApp::rules(app), now);
+        live.hub.deliver([publication], now);
+    }
+
     /// Whether publishers are to wait for [`room`](Self::room).
     pub(crate) fn is_crowded(&self) -> bool {
-        self.fanout.is_crowded()
+        self.fanout.is_crowded() || self.happenings.is_crowded()
     }
 
     /// Returns when there is room for more events.
     pub(crate) async fn room(&self) {
         self.fanout.room().await;
+        self.happenings.room().await;
     }
 
     /// Subscribes a socket; what its connection has to say to that is sent before any event of the channel.
@@ -233,7 +245,7 @@ impl Node {
             }
         }
         for live in self.apps.all() {
-            live.hub.tick(now);
+            live.hub.tick(LiveApp::rules(&live.app()), now);
         }
         give_back(&self.sockets);
         self.sessions.tick();

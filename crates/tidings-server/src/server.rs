@@ -27,6 +27,7 @@ use crate::{
     node::Node,
     stream::Stream,
     tls::Certificates,
+    webhooks::{WebhookParts, Webhooks},
     wheel,
 };
 
@@ -51,6 +52,7 @@ pub struct Server {
     cores: Cores,
     node: Arc<Node>,
     inbox: Option<Arc<Inbox>>,
+    webhooks: Option<Webhooks>,
 }
 
 /// Where TLS is spoken.
@@ -81,6 +83,8 @@ const HEAD_MAX: usize = 16 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Before sockets are closed, what is committed has this long to reach open pages.
 const SETTLE: Duration = Duration::from_secs(1);
+/// At shutdown, requests of webhooks that are under way have this long to be answered.
+const SETTLE_WEBHOOKS: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Listens, and starts the threads that serve.
@@ -105,7 +109,7 @@ impl Server {
         let listeners = listen_on(&cores, &listener)?;
         let node = Node::new(apps, clock, timing, &cores, config.host.is_loopback());
         let (tls, for_operators) = (Tls::Nowhere, None);
-        Ok(Server { listeners, tls, for_operators, cores, node: Arc::new(node), inbox: None })
+        Ok(Server { listeners, tls, for_operators, cores, node: Arc::new(node), inbox: None, webhooks: None })
     }
 
     /// Has an inbox as well; call it within a runtime.
@@ -150,6 +154,11 @@ impl Server {
         Ok(address)
     }
 
+    /// Tells backends what they want to know as well; call it within a runtime.
+    pub fn tell_backends(&mut self, parts: WebhookParts) {
+        self.webhooks = Some(Webhooks::start(&self.node, parts));
+    }
+
     /// The address, with the port that was taken.
     ///
     /// # Panics
@@ -166,10 +175,10 @@ impl Server {
     }
 
     /// Serves until it is told how to leave; then tells every client to come back, and returns when all have been
-    /// told and what was under way is finished. A later order replaces what is left of an earlier one; without anybody
-    /// who could give orders it leaves at once.
+    /// told and what was under way is finished or safe in the store. A later order replaces what is left of an earlier
+    /// one; without anybody who could give orders it leaves at once.
     pub async fn run(self, mut orders: mpsc::Receiver<Drain>) {
-        let Server { listeners, tls, for_operators, cores, node, inbox } = self;
+        let Server { listeners, tls, for_operators, cores, node, inbox, webhooks } = self;
         let ticking = tokio::spawn(tick(node.clone()));
         let mut accepting = Vec::new();
         for (listeners, entrance, certificates) in entrances(listeners, tls) {
@@ -192,6 +201,11 @@ impl Server {
         drain::farewell(&node).await;
         if let Some(accepting) = for_operators {
             accepting.abort();
+        }
+        if let Some(webhooks) = webhooks
+            && tokio::time::timeout(SETTLE_WEBHOOKS, webhooks.stop()).await.is_err()
+        {
+            tracing::warn!("webhooks are still being sent; the next start sends them again");
         }
         ticking.abort();
     }

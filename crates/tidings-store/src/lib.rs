@@ -8,6 +8,7 @@
 mod announcements;
 pub mod apps;
 mod brands;
+pub mod deliveries;
 pub mod notifications;
 pub mod sending;
 pub mod settings;

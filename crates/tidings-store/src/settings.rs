@@ -7,6 +7,7 @@ use tidings_protocol::{
     app::{AppSecret, Features, Limits},
     limit::Limit,
     origin::{AllowedOrigins, OriginPatternError},
+    webhook::Webhooks,
 };
 
 /// The name of the list of origins.
@@ -137,6 +138,7 @@ impl AppSettings {
             features: self.features,
             allowed_origins: self.allowed_origins.patterns.clone(),
             limits: self.limits,
+            webhooks: Webhooks::default(),
         }
     }
 

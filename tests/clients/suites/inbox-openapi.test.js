@@ -11,7 +11,7 @@ import { here } from '../host/paths.js';
 
 const SEED = 4;
 const EXAMPLES = 10;
-const OPERATIONS = 33;
+const OPERATIONS = 37;
 const TIMEOUT_MS = 180_000;
 
 const inbox = await Inbox.open();

@@ -1,6 +1,7 @@
 //! Our own API for operators: `/inbox-admin/v1`, for whoever has a key.
 //!
-//! A brand's key opens what is that brand's; an installation's key opens everything, and alone makes brands and keys.
+//! A brand's key opens what is that brand's; an installation's key opens everything, and alone makes brands and keys and
+//! looks into the queue of webhooks.
 //! The brand that a call is about is the one of the path's prefix, or else the key's, or else the first. Nothing is
 //! passed over: a name that is not known is refused. `openapi.yaml` describes all of it.
 //!
@@ -13,6 +14,9 @@ mod notifications;
 mod saying;
 mod templates;
 mod users;
+mod webhooks;
+
+pub use webhooks::webhook_json;
 
 use std::sync::Arc;
 
@@ -40,6 +44,7 @@ impl Inbox {
         match *resource {
             "brands" => self.admin_brands(call, scope, rest).await,
             "keys" => self.admin_keys(call, scope, rest).await,
+            "webhooks" => self.admin_webhooks(call, scope, rest).await,
             "users" => self.admin_users(call, &*brand()?, rest).await,
             "templates" => self.admin_templates(call, &*brand()?, rest).await,
             "notifications" => self.admin_notifications(call, &*brand()?, rest).await,

@@ -5,6 +5,7 @@
 pub mod channel;
 pub mod request;
 pub mod user;
+pub mod webhook;
 
 use crate::App;
 

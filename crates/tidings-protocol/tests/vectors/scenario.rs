@@ -9,6 +9,7 @@ use tidings_protocol::{
     auth::request::body_md5,
     limit::Limit,
     origin::AllowedOrigins,
+    webhook::Webhooks,
 };
 
 use crate::{
@@ -53,6 +54,7 @@ pub(crate) fn app(credentials: &Credentials, settings: &AppSettings) -> App {
         },
         allowed_origins: AllowedOrigins::parse(origins).expect("allowed_origins of a scenario are patterns"),
         limits: limits(settings),
+        webhooks: Webhooks::default(),
     }
 }
 

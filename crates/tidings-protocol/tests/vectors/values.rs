@@ -31,7 +31,7 @@ use crate::{
 /// What a vector has shown: the error tells expected and got.
 pub(crate) type Outcome = Result<(), String>;
 
-fn same<T: PartialEq + std::fmt::Debug>(expected: &T, got: &T) -> Outcome {
+pub(crate) fn same<T: PartialEq + std::fmt::Debug>(expected: &T, got: &T) -> Outcome {
     if expected == got { Ok(()) } else { Err(format!("expected {expected:?}\ngot      {got:?}")) }
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn socket_id(vector: &format::TextVector) -> Outcome {
     same(&vector.valid, &vector.text.text().parse::<SocketId>().is_ok())
 }
 
-fn app(key: &str, secret: &str) -> App {
+pub(crate) fn app(key: &str, secret: &str) -> App {
     let credentials = Credentials { id: "1".to_owned(), key: key.to_owned(), secret: secret.to_owned() };
     scenario::app(&credentials, &AppSettings::default())
 }

@@ -21,6 +21,7 @@ mod subscribe;
 mod target;
 mod trigger;
 mod watch;
+mod webhooks;
 
 use std::{
     io::{self, Write as _},
@@ -75,6 +76,9 @@ enum Verb {
     Notify(notify::NotifyArgs),
     /// Print a user's inbox
     Inbox(inbox::InboxArgs),
+    /// Look into the queue of webhooks, and send dead letters again
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksVerb),
     /// Send an event
     Trigger(trigger::TriggerArgs),
     /// Print the events of channels as JSON lines
@@ -146,6 +150,7 @@ pub fn main() -> ExitCode {
         Verb::Brands(verb) => brands::run(verb, &environment),
         Verb::Notify(args) => notify::run(args, &environment),
         Verb::Inbox(args) => inbox::run(&args, &environment),
+        Verb::Webhooks(verb) => webhooks::run(verb, &environment),
         Verb::Trigger(args) => trigger::run(args, &environment),
         Verb::Subscribe(args) => subscribe::run(args, &environment),
         Verb::ExplainAuth(args) => explain_auth::run(&args, &environment),

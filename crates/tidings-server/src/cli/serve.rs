@@ -26,7 +26,7 @@ use super::{
     watch::{InUse, Sources, Watch, served},
 };
 use crate::{
-    Clock, Drain, InboxParts, Server, ServerConfig,
+    Clock, Drain, InboxParts, Server, ServerConfig, WebhookParts,
     config::{Config, Environment, Flags, Loaded, MetricsAddress, parse_host},
 };
 
@@ -97,8 +97,10 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     let mut in_use = InUse { apps: server.apps(), brands, config: config.clone(), stored: None };
     in_use.refresh(&store)?;
     let (shared, announcements) = SharedStore::serve(&config.data_dir)?;
+    let webhooks = WebhookParts { store: shared.clone(), settings: config.outbound.clone() };
     let parts = InboxParts { store: shared, announcements, brands: in_use.brands.clone() };
-    let server = server.with_inbox(parts);
+    let mut server = server.with_inbox(parts);
+    server.tell_backends(webhooks);
     let bound = server.local_addr();
     let target = Target::of(&config).at(bound.port());
     let scheme = if target.is_tls() { "https" } else { "http" };

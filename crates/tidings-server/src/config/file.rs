@@ -9,7 +9,12 @@ use std::{
     time::Duration,
 };
 
-use tidings_protocol::{App, limit::Limit};
+use tidings_courier::{Network, Settings};
+use tidings_protocol::{
+    App,
+    limit::Limit,
+    webhook::{Batching, ChannelFilter, Webhook, WebhookKinds, Webhooks},
+};
 use tidings_store::{
     AppSettings, Brand, BrandId,
     settings::{ALLOWED_ORIGINS, LIMITS, LIMITS_TABLE, Origins, SWITCHES},
@@ -32,6 +37,7 @@ pub(super) struct FileConfig {
     pub(super) server: Layer,
     pub(super) apps: Vec<App>,
     pub(super) brands: Vec<BrandConfig>,
+    pub(super) outbound: Settings,
 }
 
 /// Reads a file; what is wrong with it goes into the report.
@@ -94,8 +100,10 @@ impl<'s> Reader<'s, '_> {
         server.tls = self.section(&mut root, "tls").and_then(|section| self.tls(section));
         let apps = root.take("apps").map(|item| self.apps(item)).unwrap_or_default();
         let brands = root.take("brands").map(|item| self.brands(item)).unwrap_or_default();
+        let outbound =
+            self.section(&mut root, "outbound").map(|section| self.outbound(section)).unwrap_or_default();
         self.finish(&root);
-        FileConfig { server, apps, brands }
+        FileConfig { server, apps, brands, outbound }
     }
 
     fn server(&mut self, mut section: Section<'s>) -> Layer {
@@ -148,6 +156,7 @@ impl<'s> Reader<'s, '_> {
         let previous =
             self.value(&mut section, "previous_secret", |value| rules::parse_secret(text(value, "a text")?));
         let settings = self.settings(&mut section);
+        let webhooks = section.take("webhooks").map(|item| self.webhooks(item)).unwrap_or_default();
         self.finish(&section);
         let (id, id_span) = id?;
         let (key, key_span) = key?;
@@ -158,7 +167,85 @@ impl<'s> Reader<'s, '_> {
             Some(previous) => secret.replacing(previous),
             None => secret,
         };
-        Some(settings.to_app(id, key, secret))
+        Some(App { webhooks, ..settings.to_app(id, key, secret) })
+    }
+
+    fn webhooks(&mut self, item: Item<'s>) -> Webhooks {
+        let mut urls = Taken::new();
+        let items = self.items(item, "a list of webhooks, each begun with [[apps.webhooks]]");
+        let sections: Vec<_> = items.into_iter().filter_map(|item| self.table(item)).collect();
+        Webhooks::new(sections.into_iter().filter_map(|section| self.webhook(section, &mut urls)).collect())
+    }
+
+    fn webhook(&mut self, mut section: Section<'s>, urls: &mut Taken) -> Option<Webhook> {
+        let url = self.required(
+            &mut section,
+            "url",
+            |value| rules::parse_webhook_url(text(value, rules::WEBHOOK_URL)?),
+            |_| None,
+        );
+        let kinds = section.take("events").map(|item| self.kinds(item));
+        let channels = section.take("channels").map(|item| self.channels(item));
+        let headers = self.section(&mut section, "headers").map(|section| self.headers(section));
+        let batch = self.value(&mut section, "batch", boolean);
+        self.finish(&section);
+        let (url, span) = url?;
+        self.claim(urls, &section.path, "url", (&url, span));
+        Some(Webhook {
+            url: url.into(),
+            kinds: kinds.unwrap_or_else(WebhookKinds::all),
+            channels: channels.unwrap_or_default(),
+            headers: headers.unwrap_or_default(),
+            batching: if batch.unwrap_or(false) { Batching::Several } else { Batching::Single },
+        })
+    }
+
+    fn kinds(&mut self, item: Item<'s>) -> WebhookKinds {
+        let read = |value: &DeValue<'s>| rules::parse_webhook_kind(text(value, rules::WEBHOOK_KIND)?);
+        let items = self.items(item, rules::WEBHOOK_KINDS);
+        items.iter().filter_map(|item| self.read(item, read)).collect()
+    }
+
+    fn channels(&mut self, item: Item<'s>) -> ChannelFilter {
+        let items = self.items(item, "a list of patterns of channel names");
+        let read = |value: &DeValue<'s>| {
+            let text = text(value, "a pattern of channel names")?.to_owned();
+            ChannelFilter::parse([text.as_str()])?;
+            Ok(text)
+        };
+        let texts: Vec<String> = items.iter().filter_map(|item| self.read(item, read)).collect();
+        ChannelFilter::parse(texts.iter().map(String::as_str)).expect("each of them has been parsed")
+    }
+
+    /// Names and values: any key is known.
+    fn headers(&mut self, section: Section<'s>) -> Vec<(String, String)> {
+        let Section { path, table, .. } = section;
+        let mut headers = Vec::new();
+        for (name, value) in table {
+            let name = name.into_inner();
+            let item = Item::new(format!("{path}.{name}"), value);
+            headers.extend(self.read(&item, |value| rules::parse_header(&name, text(value, rules::HEADER)?)));
+        }
+        headers
+    }
+
+    fn outbound(&mut self, mut section: Section<'s>) -> Settings {
+        let allow = section.take("allow").map(|item| self.items(item, "a list of networks"));
+        let read = |value: &DeValue<'s>| Ok(text(value, "a network")?.parse::<Network>()?);
+        let allow = allow.iter().flatten().filter_map(|item| self.read(item, read)).collect();
+        let retry_for = self.value(&mut section, "retry_for", |value| {
+            rules::seconds(number(value, rules::RETRY_FOR)?, rules::RETRY_FOR_S, rules::RETRY_FOR)
+        });
+        let timeout = self.value(&mut section, "timeout", |value| {
+            rules::seconds(number(value, rules::TIMEOUT)?, rules::TIMEOUT_S, rules::TIMEOUT)
+        });
+        self.finish(&section);
+        let defaults = Settings::default();
+        Settings {
+            allow,
+            retry_for: retry_for.unwrap_or(defaults.retry_for),
+            timeout: timeout.unwrap_or(defaults.timeout),
+        }
     }
 
     fn brands(&mut self, item: Item<'s>) -> Vec<BrandConfig> {
@@ -426,7 +513,7 @@ impl Source<'_> {
         let end = span.end.min(start + text.len()).max(span.start);
         let width = self.text[span.start..end].chars().count().max(1);
         // The output may end in a log.
-        let is_secret = |text: &str| ["secret", "api_key"].iter().any(|word| text.contains(word));
+        let is_secret = |text: &str| ["secret", "api_key", "headers"].iter().any(|word| text.contains(word));
         let may_tell = is_secret(&text.to_ascii_lowercase()) || key.as_deref().is_some_and(is_secret);
         Place::Line {
             path: self.path.to_owned(),

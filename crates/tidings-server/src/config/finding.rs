@@ -5,7 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidings_protocol::origin::OriginPatternError;
+use tidings_courier::NetworkError;
+use tidings_protocol::{origin::OriginPatternError, webhook::ChannelPatternError};
 
 use super::rules::SECRET_MIN;
 use crate::tls::CertificateError;
@@ -86,6 +87,12 @@ pub enum MistakeKind {
     /// A text that is no origin.
     #[error(transparent)]
     Origin(#[from] OriginPatternError),
+    /// A text that is no pattern of channel names.
+    #[error(transparent)]
+    Channel(#[from] ChannelPatternError),
+    /// A text that is no network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// Another app has it already.
     #[error("{by} has it already")]
     Taken {

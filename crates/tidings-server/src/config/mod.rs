@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use tidings_courier::Settings;
 use tidings_protocol::App;
 use tidings_store::Brand;
 
@@ -58,6 +59,8 @@ pub struct Config {
     pub apps: Vec<App>,
     /// The brands of the file; those of the store come on top.
     pub brands: Vec<BrandConfig>,
+    /// How webhooks are sent.
+    pub outbound: Settings,
 }
 
 /// A brand of the file.
@@ -159,16 +162,17 @@ impl Config {
             None => file::FileConfig::default(),
         };
         let apps = with_first(variables.app, file.apps, &mut report);
-        let brands = file.brands;
+        let (brands, outbound) = (file.brands, file.outbound);
         let notes = report.take_notes();
         let warnings = report.finish()?;
         let server = flags.server.clone().or(variables.server).or(file.server);
-        Ok(Loaded { config: server.with_defaults(apps, brands), warnings, notes })
+        let config = Config { outbound, ..server.with_defaults(apps, brands) };
+        Ok(Loaded { config, warnings, notes })
     }
 
     /// The keys that have another value than in `running`, and which a running server cannot change.
     pub(crate) fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
-        let Config { server, drain, metrics, tls, data_dir, apps: _, brands } = self;
+        let Config { server, drain, metrics, tls, data_dir, apps: _, brands, outbound } = self;
         let ServerConfig { host, port, activity_timeout } = server;
         [
             ("server.host", *host != running.server.host),
@@ -178,6 +182,7 @@ impl Config {
             ("server.drain_window", drain.window != running.drain.window),
             ("metrics", *metrics != running.metrics),
             ("tls", *tls != running.tls),
+            ("outbound", *outbound != running.outbound),
             ("brands", *brands != running.brands),
             ("server.data_dir", *data_dir != running.data_dir),
         ]
@@ -248,6 +253,7 @@ impl Layer {
             data_dir: self.data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
             apps,
             brands,
+            outbound: Settings::default(),
         }
     }
 }

@@ -6,7 +6,12 @@ use std::{
     time::Duration,
 };
 
-use tidings_protocol::app::AppSecret;
+use hyper::{
+    Uri,
+    header::{HeaderName, HeaderValue},
+    http::uri::Authority,
+};
+use tidings_protocol::{app::AppSecret, webhook::WebhookKind};
 use tidings_store::{BrandId, is_brand_name};
 
 use super::{MistakeKind, WarningKind};
@@ -27,6 +32,27 @@ const SECRET: &str = "at least 1 character";
 pub(super) const BRAND_ID: &str = "a whole number from 1 to 2147483647";
 const BRAND_NAME: &str = "1 to 64 of the characters a-z 0-9 _ -";
 pub(super) const SID_URL: &str = "an address as https://shop.example/authenticate";
+pub(super) const WEBHOOK_URL: &str =
+    "an address as https://shop.example/webhooks, without a user name and without a fragment";
+pub(super) const WEBHOOK_KINDS: &str = "a list of names of events";
+pub(super) const WEBHOOK_KIND: &str = "channel_occupied, channel_vacated, member_added, member_removed, client_event, cache_miss or subscription_count";
+pub(super) const HEADER: &str =
+    "the value of a header that Tidings does not set itself: printable characters";
+pub(super) const RETRY_FOR: &str = "a whole number of seconds from 300 to 2592000";
+pub(super) const RETRY_FOR_S: RangeInclusive<u64> = 300..=2_592_000;
+pub(super) const TIMEOUT: &str = "a whole number of seconds from 1 to 60";
+pub(super) const TIMEOUT_S: RangeInclusive<u64> = 1..=60;
+/// What a webhook's request has of its own.
+const OWN_HEADERS: [&str; 8] = [
+    "content-type",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "host",
+    "user-agent",
+    "x-pusher-key",
+    "x-pusher-signature",
+];
 pub(super) const API_KEY: &str = "a text of at least 16 printable characters";
 /// The shortest secret that nobody guesses.
 pub(super) const SECRET_MIN: usize = 16;
@@ -50,11 +76,19 @@ pub fn parse_port(text: &str) -> Result<u16, MistakeKind> {
     text.parse().map_err(|_| MistakeKind::value(PORT, text))
 }
 
-pub(super) fn activity_timeout(seconds: u64) -> Result<Duration, MistakeKind> {
-    if ACTIVITY_TIMEOUT_S.contains(&seconds) {
+pub(super) fn activity_timeout(value: u64) -> Result<Duration, MistakeKind> {
+    seconds(value, ACTIVITY_TIMEOUT_S, ACTIVITY_TIMEOUT)
+}
+
+pub(super) fn seconds(
+    seconds: u64,
+    range: RangeInclusive<u64>,
+    expected: &'static str,
+) -> Result<Duration, MistakeKind> {
+    if range.contains(&seconds) {
         Ok(Duration::from_secs(seconds))
     } else {
-        Err(MistakeKind::Value { expected: ACTIVITY_TIMEOUT, found: seconds.to_string() })
+        Err(MistakeKind::Value { expected, found: seconds.to_string() })
     }
 }
 
@@ -132,6 +166,36 @@ pub fn parse_brand_name(text: &str) -> Result<String, MistakeKind> {
 /// [`MistakeKind::Value`] if it is none.
 pub fn parse_sid_url(text: &str) -> Result<String, MistakeKind> {
     if tidings_inbox::is_sid_url(text) { Ok(text.to_owned()) } else { Err(MistakeKind::value(SID_URL, text)) }
+}
+
+/// Reads the address of a webhook.
+pub(super) fn parse_webhook_url(text: &str) -> Result<String, MistakeKind> {
+    let uri: Option<Uri> = text.parse().ok().filter(|_| !text.contains('#'));
+    let is_fit = |uri: &Uri| {
+        let authority = uri.authority().map_or("@", Authority::as_str);
+        matches!(uri.scheme_str(), Some("http" | "https")) && !authority.contains('@')
+    };
+    if uri.as_ref().is_some_and(is_fit) {
+        Ok(text.to_owned())
+    } else {
+        Err(MistakeKind::value(WEBHOOK_URL, text))
+    }
+}
+
+/// Reads the name of an event of webhooks.
+pub(super) fn parse_webhook_kind(text: &str) -> Result<WebhookKind, MistakeKind> {
+    WebhookKind::of_name(text).ok_or_else(|| MistakeKind::value(WEBHOOK_KIND, text))
+}
+
+/// Reads a header that goes with a webhook; what is wrong with it is told without its value.
+pub(super) fn parse_header(name: &str, value: &str) -> Result<(String, String), MistakeKind> {
+    let own = |name: &HeaderName| !OWN_HEADERS.contains(&name.as_str());
+    let is_fit = name.parse().is_ok_and(|name| own(&name)) && HeaderValue::from_str(value).is_ok();
+    if is_fit {
+        Ok((name.to_owned(), value.to_owned()))
+    } else {
+        Err(MistakeKind::Value { expected: HEADER, found: format!("what stands under {name}") })
+    }
 }
 
 /// Reads a sender's key; what is wrong with it is told without it.

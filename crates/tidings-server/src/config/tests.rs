@@ -3,6 +3,7 @@ use std::{fs, process};
 use tidings_protocol::{
     app::{AppSecret, Limits},
     limit::Limit,
+    webhook::{Batching, ChannelFilter, Webhook, WebhookKind, WebhookKinds},
 };
 
 use super::*;
@@ -783,5 +784,127 @@ t.toml:7:8: key `brands[1].name`: `brands[0]` has it already
  7 | name = "acorn"
    |        ^^^^^^^
 "#,
+    );
+}
+
+#[test]
+fn webhooks_say_where_of_what_and_how() {
+    let (config, report) = read(&format!(
+        r#"
+        [outbound]
+        allow = ["10.1.0.0/16", "::1"]
+        retry_for = 3600
+        timeout = 5
+        {APP}
+        [[apps.webhooks]]
+        url = "https://shop.example/webhooks?from=tidings"
+        events = ["member_added", "member_removed"]
+        channels = ["presence-*", "presence-lobby"]
+        headers = {{ Authorization = "Bearer s3cret", "X-Own" = "yes" }}
+        batch = true
+
+        [[apps.webhooks]]
+        url = "http://10.1.2.3:8080/"
+        "#
+    ));
+    assert_eq!(report, Ok(Vec::new()));
+    let allow = ["10.1.0.0/16", "::1"].map(|network| network.parse().expect("a network"));
+    let outbound =
+        Settings { allow: allow.into(), retry_for: Duration::from_hours(1), timeout: Duration::from_secs(5) };
+    assert_eq!(config.outbound, outbound);
+    let webhooks: Vec<_> = config.apps[0].webhooks.iter().cloned().collect();
+    let full = Webhook {
+        url: "https://shop.example/webhooks?from=tidings".into(),
+        kinds: [WebhookKind::MemberAdded, WebhookKind::MemberRemoved].into_iter().collect(),
+        channels: ChannelFilter::parse(["presence-*", "presence-lobby"]).expect("patterns"),
+        headers: vec![
+            ("Authorization".to_owned(), "Bearer s3cret".to_owned()),
+            ("X-Own".to_owned(), "yes".to_owned()),
+        ],
+        batching: Batching::Several,
+    };
+    let short = Webhook {
+        url: "http://10.1.2.3:8080/".into(),
+        kinds: WebhookKinds::all(),
+        channels: ChannelFilter::default(),
+        headers: Vec::new(),
+        batching: Batching::Single,
+    };
+    assert_eq!(webhooks, [full, short]);
+    let defaults = Settings::default();
+    assert_eq!((defaults.retry_for, defaults.allow), (Duration::from_hours(24), Vec::new()));
+}
+
+#[test]
+fn mistakes_in_webhooks_are_named() {
+    let check_webhook = |lines: &str, expected: &str| {
+        check_app(&format!("[[apps.webhooks]]\nurl = \"https://a.example/\"\n{lines}"), expected);
+    };
+    check_app(
+        "[[apps.webhooks]]\nbatch = true",
+        "
+t.toml:5:1: key `apps[0].webhooks[0]`: `url` is missing
+ 5 | [[apps.webhooks]]
+   | ^^^^^^^^^^^^^^^^^
+",
+    );
+    check_webhook(
+        "event = []",
+        "
+t.toml:7:1: key `apps[0].webhooks[0].event`: unknown key; did you mean `events`?
+ 7 | event = []
+   | ^^^^^
+",
+    );
+    check_webhook(
+        "events = [\"member_aded\"]",
+        "
+t.toml:7:11: key `apps[0].webhooks[0].events[0]`: must be channel_occupied, channel_vacated, member_added, member_removed, client_event, cache_miss or subscription_count, not \"member_aded\"
+ 7 | events = [\"member_aded\"]
+   |           ^^^^^^^^^^^^^
+",
+    );
+    check_webhook(
+        "channels = [\"*-a\"]",
+        "
+t.toml:7:13: key `apps[0].webhooks[0].channels[0]`: \"*-a\" is no pattern of channel names: write presence-lobby, private-* or *
+ 7 | channels = [\"*-a\"]
+   |             ^^^^^
+",
+    );
+    check_webhook(
+        "headers = { Content-Type = \"text/plain\" }",
+        "
+t.toml:7:28: key `apps[0].webhooks[0].headers.Content-Type`: must be the value of a header that Tidings does not set itself: printable characters, not what stands under Content-Type
+",
+    );
+    check_webhook(
+        "[[apps.webhooks]]\nurl = \"https://a.example/\"",
+        "
+t.toml:8:7: key `apps[0].webhooks[1].url`: `apps[0].webhooks[0]` has it already
+ 8 | url = \"https://a.example/\"
+   |       ^^^^^^^^^^^^^^^^^^^^
+",
+    );
+    for url in
+        ["ftp://a.example/", "a.example", "https://", "https://me:pw@a.example/", "https://a.example/#x"]
+    {
+        let text = format!("{APP}[[apps.webhooks]]\nurl = \"{url}\"\n");
+        let errors = read(&text).1.expect_err(url);
+        assert!(
+            matches!(errors.mistakes[0].kind, MistakeKind::Value { expected: rules::WEBHOOK_URL, .. }),
+            "{url}"
+        );
+    }
+    check(
+        "[outbound]\nallow = [\"10.0.0.1/8\"]\nretry_for = 60\n",
+        "
+t.toml:2:10: key `outbound.allow[0]`: \"10.0.0.1/8\" is no network: write 10.1.0.0/16, fd00::/8 or 127.0.0.1
+ 2 | allow = [\"10.0.0.1/8\"]
+   |          ^^^^^^^^^^^^
+t.toml:3:13: key `outbound.retry_for`: must be a whole number of seconds from 300 to 2592000, not 60
+ 3 | retry_for = 60
+   |             ^^
+",
     );
 }

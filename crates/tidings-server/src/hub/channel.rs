@@ -38,6 +38,8 @@ pub(super) struct State {
     /// Grows with each event; tells an event from before a subscription from one after.
     sequence: u64,
     last_event: Option<Box<CachedEvent>>,
+    /// The backend has been told that there is none.
+    miss_told: bool,
 }
 
 #[derive(Debug)]
@@ -118,6 +120,7 @@ impl State {
 
     /// Keeps an event for those who come later; true if nothing was kept before.
     pub(super) fn keep(&mut self, text: &str, data: EventData, now: Instant) -> bool {
+        self.miss_told = false;
         let event = CachedEvent { text: text.into(), data, expires: now + CACHE_TTL };
         self.last_event.replace(Box::new(event)).is_none()
     }
@@ -139,6 +142,11 @@ impl State {
             (Caching::LastEvent, None) => LastEvent::Miss,
             (Caching::LastEvent, Some(event)) => LastEvent::Hit(event.text.clone()),
         }
+    }
+
+    /// Whether the backend is still to be told that there is no event: once, however many come.
+    pub(super) fn is_first_miss(&mut self) -> bool {
+        !std::mem::replace(&mut self.miss_told, true)
     }
 
     pub(super) fn info(&mut self, now: Instant) -> ChannelInfo {

@@ -17,13 +17,14 @@ use std::{
 use dashmap::DashMap;
 use tidings_protocol::{
     ChannelName, Publication,
-    cache::{CACHE_TTL, CachedEvent},
+    cache::{CACHE_TTL, CachedEvent, LastEvent},
     channel::{Caching, ChannelKind},
     connection::{Join, Joined, Leave},
     event::Origin,
     frame::server::ServerFrame,
     limit::Limit,
     roster::{Change, RosterFull},
+    webhook::{WebhookEvent, WebhookKind, WebhookKinds},
 };
 
 use self::{
@@ -34,8 +35,14 @@ use self::{
 use crate::{
     lock,
     node::give_back,
+    webhooks::Backend,
     ws::{frame::Frame, socket::Socket},
 };
+
+/// What is told of a channel that has subscribers.
+const OCCUPANCY: [WebhookKind; 2] = [WebhookKind::ChannelOccupied, WebhookKind::ChannelVacated];
+/// What is told of a user who is a member.
+const MEMBERSHIP: [WebhookKind; 2] = [WebhookKind::MemberAdded, WebhookKind::MemberRemoved];
 
 /// The channels of one app that have subscribers or a kept event.
 #[derive(Debug)]
@@ -46,6 +53,7 @@ pub(crate) struct Hub {
     caching: Mutex<VecDeque<(Instant, ChannelName)>>,
     /// Channels whose subscriber count is to be told later.
     counting: Mutex<Vec<Arc<Channel>>>,
+    backend: Backend,
 }
 
 /// What a socket's task keeps of a subscription, to find it again without searching.
@@ -67,6 +75,8 @@ impl Seat {
 pub(crate) struct Rules {
     pub(crate) presence_members: Limit,
     pub(crate) subscription_count: bool,
+    /// What its backend is told by webhooks.
+    pub(crate) webhooks: WebhookKinds,
 }
 
 /// What is known of a channel.
@@ -78,10 +88,10 @@ pub(crate) struct ChannelInfo {
 }
 
 impl Hub {
-    pub(crate) fn new(fanout: Arc<Fanout>) -> Self {
+    pub(crate) fn new(fanout: Arc<Fanout>, backend: Backend) -> Self {
         // Two shards for each of a few cores: an app of one channel does not pay for more.
         let channels = DashMap::with_shard_amount(16);
-        Hub { channels, fanout, caching: Mutex::default(), counting: Mutex::default() }
+        Hub { channels, fanout, caching: Mutex::default(), counting: Mutex::default(), backend }
     }
 
     /// Delivers events to their channels' subscribers here. What was delivered before comes before them, to each.
@@ -147,9 +157,16 @@ impl Hub {
                     return Err(full);
                 }
             };
+            self.tell_joined(&channel, &state, &change, rules, now);
             let slice = state.seat(socket.clone());
             let members = (channel.name.kind() == ChannelKind::Presence).then(|| state.roster.to_json());
             let last_event = state.last_event(channel.name.caching(), now);
+            if rules.webhooks.contains(WebhookKind::CacheMiss)
+                && matches!(last_event, LastEvent::Miss)
+                && state.is_first_miss()
+            {
+                self.backend.tell(now, WebhookEvent::CacheMiss { channel: channel.name.clone() });
+            }
             let seat = Seat { channel: channel.clone(), slice };
             let frames = enter(Joined { seat, members, last_event });
             // The socket's own task flushes when it has done all that it has read.
@@ -173,17 +190,27 @@ impl Hub {
         let mut state = lock(&channel.state);
         state.unseat(socket, &slice);
         let change = state.roster.leave(leave.user_id.as_deref());
+        let mut noted = self.tell_count(&channel, &mut state, rules, now);
+        self.tell_left(&channel, &state, &change, rules, now);
         if self.forget_if_empty(&channel, &mut state, now) {
             return;
         }
-        let mut noted = Noted::default();
         if let Change::MemberRemoved(user_id) = change {
             let frame = ServerFrame::MemberRemoved { channel: channel.name.clone(), user_id };
-            noted = state.note(&Frame::text(&frame.encode()), None);
+            noted.add(state.note(&Frame::text(&frame.encode()), None));
         }
-        noted.add(self.tell_count(&channel, &mut state, rules, now));
         drop(state);
         self.fanout.schedule(noted);
+    }
+
+    /// Tells the backend of an event that one of its clients is about to publish, where it wants to know.
+    pub(crate) fn tell_client_event(&self, publication: &Publication, rules: Rules, now: Instant) {
+        if rules.webhooks.contains(WebhookKind::ClientEvent)
+            && let Some(socket_id) = publication.except
+            && let ServerFrame::Event { event, channel, data, user_id } = publication.frame.clone()
+        {
+            self.backend.tell(now, WebhookEvent::ClientEvent { channel, event, data, socket_id, user_id });
+        }
     }
 
     /// What is known of a channel; nothing, if it has neither subscribers nor a kept event.
@@ -225,13 +252,13 @@ impl Hub {
     }
 
     /// Does what is due: tells counts that were held back, forgets expired events, gives memory back.
-    pub(crate) fn tick(&self, now: Instant) {
+    pub(crate) fn tick(&self, rules: Rules, now: Instant) {
         give_back(&self.channels);
         let counting = std::mem::take(&mut *lock(&self.counting));
         for channel in counting {
             let mut state = lock(&channel.state);
             if state.pace.tick(now) {
-                let noted = state.note_count(&channel.name);
+                let noted = self.count(&channel, &mut state, rules, now);
                 drop(state);
                 self.fanout.schedule(noted);
             } else if state.pace.next().is_some() {
@@ -275,22 +302,65 @@ impl Hub {
         state.gone
     }
 
-    /// Tells the subscribers how many they are, now or later, where the app wants it.
+    /// Tells subscribers and backend how many they are, now or later, where the app wants it.
     fn tell_count(&self, channel: &Arc<Channel>, state: &mut State, rules: Rules, now: Instant) -> Noted {
         let counted = match channel.name.kind() {
             ChannelKind::Presence | ChannelKind::User => false,
-            ChannelKind::Public | ChannelKind::Private | ChannelKind::Encrypted => rules.subscription_count,
+            ChannelKind::Public | ChannelKind::Private | ChannelKind::Encrypted => {
+                rules.subscription_count || rules.webhooks.contains(WebhookKind::SubscriptionCount)
+            }
         };
         if !counted {
             return Noted::default();
         }
         let held_back = state.pace.next().is_some();
         if state.pace.changed(state.roster.subscribers(), now) {
-            return state.note_count(&channel.name);
+            return self.count(channel, state, rules, now);
         }
         if !held_back {
             lock(&self.counting).push(channel.clone());
         }
         Noted::default()
     }
+    fn count(&self, channel: &Channel, state: &mut State, rules: Rules, now: Instant) -> Noted {
+        if rules.webhooks.contains(WebhookKind::SubscriptionCount) {
+            let (channel, count) = (channel.name.clone(), state.roster.subscribers());
+            self.backend.tell(now, WebhookEvent::SubscriptionCount { channel, count });
+        }
+        if rules.subscription_count { state.note_count(&channel.name) } else { Noted::default() }
+    }
+
+    /// Tells the backend who has come. That a pair of events may cancel out is seen to where both are known, so it is
+    /// told of both kinds where one is wanted.
+    fn tell_joined(&self, channel: &Channel, state: &State, change: &Change, rules: Rules, now: Instant) {
+        let channel = &channel.name;
+        if state.roster.subscribers() == 1 && wants(rules, &OCCUPANCY, channel) {
+            self.backend.tell(now, WebhookEvent::ChannelOccupied { channel: channel.clone() });
+        }
+        if let Change::MemberAdded(member) = change
+            && wants(rules, &MEMBERSHIP, channel)
+        {
+            let (channel, user_id) = (channel.clone(), member.user_id.clone());
+            self.backend.tell(now, WebhookEvent::MemberAdded { channel, user_id });
+        }
+    }
+
+    /// Tells the backend who has gone.
+    fn tell_left(&self, channel: &Channel, state: &State, change: &Change, rules: Rules, now: Instant) {
+        let channel = &channel.name;
+        if let Change::MemberRemoved(user_id) = change
+            && wants(rules, &MEMBERSHIP, channel)
+        {
+            let (channel, user_id) = (channel.clone(), user_id.clone());
+            self.backend.tell(now, WebhookEvent::MemberRemoved { channel, user_id });
+        }
+        if state.roster.subscribers() == 0 && wants(rules, &OCCUPANCY, channel) {
+            self.backend.tell(now, WebhookEvent::ChannelVacated { channel: channel.clone() });
+        }
+    }
+}
+
+/// Whether the backend is told of one of these. A user's own channel is none of the app's.
+fn wants(rules: Rules, kinds: &[WebhookKind], channel: &ChannelName) -> bool {
+    rules.webhooks.contains_any(kinds) && channel.kind() != ChannelKind::User
 }

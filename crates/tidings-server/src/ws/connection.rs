@@ -435,7 +435,7 @@ impl Task {
                     self.ask_for_room();
                 }
                 Output::Publish(publication) => {
-                    self.node.publish(&self.live, [publication]);
+                    self.node.publish_client_event(&self.live, self.connection.app(), publication);
                     self.ask_for_room();
                 }
                 Output::SignIn(user) => {

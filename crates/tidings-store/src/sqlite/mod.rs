@@ -3,6 +3,7 @@
 mod announcements;
 mod apps;
 mod brands;
+mod deliveries;
 mod migrations;
 mod notifications;
 mod sending;

@@ -1,0 +1,201 @@
+//! The courier: a worker for each target of the apps, and what is to be done now and then.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tidings_protocol::{App, webhook::Webhook};
+use tidings_store::{
+    SharedStore, StoreError,
+    deliveries::{Target, TargetId},
+    time::Timestamp,
+};
+use tokio::{
+    sync::{Notify, watch},
+    task::{JoinHandle, JoinSet},
+    time::{Instant, interval, interval_at},
+};
+
+use crate::{Settings, client::Client, pace, pace::Pace, target::Worker};
+
+/// How often it is looked whether the apps have other webhooks now.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often what is too old is looked for.
+const SWEEP: Duration = Duration::from_mins(1);
+/// So long a dead letter is kept.
+const KEEP_DEAD: Duration = Duration::from_hours(30 * 24);
+
+/// What the courier asks of the server.
+#[derive(Clone)]
+pub struct Outside {
+    /// The apps at present.
+    pub apps: Arc<dyn Fn() -> Vec<Arc<App>> + Send + Sync>,
+    /// The time.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Chance, to spread what would come at once.
+    pub random: fn() -> u32,
+}
+
+/// Makes deliveries.
+#[derive(Debug)]
+pub struct Courier {
+    doors: Arc<Doors>,
+    stop: watch::Sender<()>,
+    running: JoinHandle<()>,
+}
+
+/// To whom a worker delivers: it may change while the worker runs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Recipient {
+    pub(crate) app: Arc<App>,
+    pub(crate) webhook: Webhook,
+}
+
+/// What all workers share.
+#[derive(Clone)]
+pub(crate) struct Means {
+    pub(crate) store: SharedStore,
+    pub(crate) client: Client,
+    pub(crate) outside: Outside,
+    pub(crate) retry_for: Duration,
+    pub(crate) lanes: Pace,
+    pub(crate) targets: Pace,
+}
+
+type Doors = Mutex<HashMap<Target, Arc<Notify>>>;
+
+impl Courier {
+    /// Starts it; call it within the runtime.
+    #[must_use]
+    pub fn start(store: SharedStore, settings: &Settings, outside: Outside) -> Self {
+        Self::start_with(Means {
+            store,
+            client: Client::new(settings),
+            outside,
+            retry_for: settings.retry_for,
+            lanes: pace::LANES,
+            targets: pace::TARGETS,
+        })
+    }
+
+    pub(crate) fn start_with(means: Means) -> Self {
+        let doors = Arc::new(Doors::default());
+        let (stop, stopped) = watch::channel(());
+        let running = tokio::spawn(run(means, doors.clone(), stopped));
+        Courier { doors, stop, running }
+    }
+
+    /// Says that there is something new for these targets.
+    pub fn wake<'a>(&self, targets: impl IntoIterator<Item = &'a Target>) {
+        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        for door in targets.into_iter().filter_map(|target| doors.get(target)) {
+            door.notify_one();
+        }
+    }
+
+    /// Takes nothing new, and returns when all requests under way have been answered and that is noted.
+    pub async fn stop(self) {
+        drop(self.stop);
+        // A task that panicked has said so.
+        let _ = self.running.await;
+    }
+}
+
+struct Workers {
+    means: Means,
+    doors: Arc<Doors>,
+    recipients: HashMap<Target, watch::Sender<Recipient>>,
+    running: JoinSet<()>,
+}
+
+async fn run(means: Means, doors: Arc<Doors>, mut stopped: watch::Receiver<()>) {
+    let mut workers = Workers { means, doors, recipients: HashMap::new(), running: JoinSet::new() };
+    let mut look = interval(LOOK);
+    let mut sweep = interval_at(Instant::now() + SWEEP, SWEEP);
+    loop {
+        let done = tokio::select! {
+            _ = stopped.changed() => break,
+            _ = look.tick() => workers.follow().await,
+            _ = sweep.tick() => workers.sweep().await,
+        };
+        if let Err(error) = done {
+            tracing::error!(%error, "the queue of webhooks cannot be used; it is tried again");
+        }
+        // Workers whose webhook is gone.
+        while workers.running.try_join_next().is_some() {}
+    }
+    workers.recipients.clear();
+    while workers.running.join_next().await.is_some() {}
+}
+
+impl Workers {
+    /// Has a worker for each webhook that there is now, and no other.
+    async fn follow(&mut self) -> Result<(), StoreError> {
+        let wanted = recipients(&(self.means.outside.apps)());
+        self.recipients.retain(|target, _| wanted.contains_key(target));
+        self.doors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|target, _| wanted.contains_key(target));
+        for (target, recipient) in wanted {
+            if let Some(sender) = self.recipients.get(&target) {
+                sender.send_if_modified(|known| {
+                    let is_other = *known != recipient;
+                    *known = recipient;
+                    is_other
+                });
+            } else {
+                self.add(target, recipient).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn add(&mut self, target: Target, recipient: Recipient) -> Result<(), StoreError> {
+        let id = self.means.store.target(target.clone()).await?;
+        let (sender, receiver) = watch::channel(recipient);
+        let door = Arc::new(Notify::new());
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).insert(target.clone(), door.clone());
+        self.running.spawn(Worker::new(self.means.clone(), id, receiver, door).run());
+        self.recipients.insert(target, sender);
+        Ok(())
+    }
+
+    /// Forgets old dead letters, and makes some of what nobody is to be sent any more.
+    async fn sweep(&mut self) -> Result<(), StoreError> {
+        let now = (self.means.outside.now)();
+        let store = &self.means.store;
+        store.forget_dead_letters(now.before(KEEP_DEAD)).await?;
+        let orphans = store.targets().await?.into_iter();
+        for (id, _) in orphans.filter(|(_, target)| !self.recipients.contains_key(target)) {
+            bury(store, id, now.before(self.means.retry_for), "no webhook has this URL any more", now)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+fn recipients(apps: &[Arc<App>]) -> HashMap<Target, Recipient> {
+    let mut recipients = HashMap::new();
+    for app in apps {
+        for webhook in app.webhooks.iter() {
+            let target = Target { app_id: app.id.as_str().into(), url: webhook.url.clone() };
+            recipients.insert(target, Recipient { app: app.clone(), webhook: webhook.clone() });
+        }
+    }
+    recipients
+}
+
+/// Makes dead letters of all that is older.
+pub(crate) async fn bury(
+    store: &SharedStore,
+    target: TargetId,
+    before: Timestamp,
+    reason: &'static str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    while store.bury_deliveries(target, before, reason, now).await? {}
+    Ok(())
+}

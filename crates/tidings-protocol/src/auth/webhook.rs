@@ -1,0 +1,16 @@
+//! The signature of a webhook's request.
+
+use crate::App;
+
+/// The header with the app's key.
+pub const KEY_HEADER: &str = "X-Pusher-Key";
+/// The header with the signature of the body.
+pub const SIGNATURE_HEADER: &str = "X-Pusher-Signature";
+
+/// The signature of a body: its HMAC-SHA256, 64 hex digits.
+///
+/// Source: Pusher, "Webhooks": security. Vectors: `protocol-spec/auth.json`.
+#[must_use]
+pub fn sign(app: &App, body: &str) -> String {
+    app.secret.sign(&[body.as_bytes()])
+}

@@ -1,0 +1,167 @@
+//! `tidings webhooks`
+
+use clap::{Args, Subcommand};
+use tidings_inbox::webhook_json;
+use tidings_store::{
+    SharedStore, Store,
+    deliveries::{DeliveryId, DeliveryState, Replay, StoredDelivery},
+    time::Timestamp,
+};
+
+use super::{ConfigArgs, Exit, apps::StoreArgs, error::CliError, print, print_line, target};
+use crate::{Clock, config::Environment};
+
+#[derive(Subcommand)]
+pub(super) enum WebhooksVerb {
+    /// Say how many wait, and list the dead letters: what no receiver took for too long
+    List(ListArgs),
+    /// Print one, with its body and why it was not taken
+    Show(ShowArgs),
+    /// Put dead letters back into the queue; a running server sends them within seconds
+    Replay(ReplayArgs),
+}
+
+#[derive(Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// List those that wait instead
+    #[arg(long)]
+    waiting: bool,
+    /// Only those of this app
+    #[arg(long, value_name = "ID")]
+    app: Option<String>,
+    /// Only those older than this one
+    #[arg(long, value_name = "ID")]
+    before: Option<DeliveryId>,
+    /// The most to print
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+}
+
+#[derive(Args)]
+pub(super) struct ShowArgs {
+    #[command(flatten)]
+    store: StoreArgs,
+    /// Its number, as listed
+    id: DeliveryId,
+}
+
+#[derive(Args)]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Numbers, as listed
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    ids: Vec<DeliveryId>,
+    /// All of them
+    #[arg(long)]
+    all: bool,
+    /// With --all: only those of this app
+    #[arg(long, value_name = "ID", requires = "all")]
+    app: Option<String>,
+}
+
+pub(super) fn run(verb: WebhooksVerb, environment: &Environment) -> Result<Exit, CliError> {
+    match verb {
+        WebhooksVerb::List(args) => list(args, environment),
+        WebhooksVerb::Show(args) => show(&args, environment),
+        WebhooksVerb::Replay(args) => replay(args, environment),
+    }
+}
+
+/// The store, if there is one: to look into a queue makes none.
+fn open(config: &ConfigArgs, environment: &Environment) -> Result<Option<SharedStore>, CliError> {
+    let data_dir = config.load(environment)?.data_dir;
+    match Store::open_existing(&data_dir)? {
+        Some(_) => Ok(Some(SharedStore::beside(&data_dir)?)),
+        None => Ok(None),
+    }
+}
+
+fn list(args: ListArgs, environment: &Environment) -> Result<Exit, CliError> {
+    let ListArgs { store, waiting, app, before, limit } = args;
+    let state = if waiting { DeliveryState::Waiting } else { DeliveryState::Dead };
+    let opened = open(&store.config, environment)?;
+    let (backlogs, listed) = target::block_on(async {
+        let Some(opened) = opened else { return Ok((Vec::new(), Vec::new())) };
+        Ok((opened.backlogs().await?, opened.deliveries(state, app, before, limit).await?))
+    })?;
+    if store.json {
+        for delivery in &listed {
+            print_line(webhook_json(delivery))?;
+        }
+        return Ok(Exit::Done);
+    }
+    for backlog in &backlogs {
+        let (target, waiting, dead) = (&backlog.target, backlog.waiting, backlog.dead);
+        print_line(format_args!("app {}  {}  {waiting} waiting, {dead} dead", target.app_id, target.url))?;
+    }
+    if listed.is_empty() {
+        eprintln!("no {}", if waiting { "webhooks wait" } else { "dead letters" });
+    }
+    for delivery in &listed {
+        let StoredDelivery { id, queued_at, event, lane, attempts, .. } = delivery;
+        let error = delivery.last_error.as_deref().unwrap_or("not tried yet");
+        print_line(format_args!("{id:>8}  {queued_at}  {event}  {lane}  {attempts} attempts: {error}"))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn show(args: &ShowArgs, environment: &Environment) -> Result<Exit, CliError> {
+    let opened = open(&args.store.config, environment)?;
+    let found = target::block_on(async {
+        let Some(opened) = opened else { return Ok(None) };
+        Ok(opened.delivery(args.id).await?)
+    })?;
+    let Some(delivery) = found else {
+        eprintln!("there is no webhook {}: it has been taken, or forgotten", args.id);
+        return Ok(Exit::Failed);
+    };
+    if args.store.json {
+        print_line(webhook_json(&delivery))?;
+    } else {
+        print(&text(&delivery))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn replay(args: ReplayArgs, environment: &Environment) -> Result<Exit, CliError> {
+    let ReplayArgs { config, ids, all, app } = args;
+    let opened = open(&config, environment)?;
+    let which: Vec<Replay> = match (all, app) {
+        (true, Some(app)) => vec![Replay::OfApp(app)],
+        (true, None) => vec![Replay::All],
+        (false, _) => ids.into_iter().map(Replay::One).collect(),
+    };
+    let replayed = target::block_on(async {
+        let Some(opened) = opened else { return Ok(0) };
+        let now = Timestamp::from_unix(Clock::system().unix());
+        let mut replayed = 0;
+        for which in which {
+            replayed += opened.replay_dead_letters(which, now).await?;
+        }
+        Ok(replayed)
+    })?;
+    print_line(format_args!("{replayed} back in the queue"))?;
+    Ok(if replayed > 0 || all { Exit::Done } else { Exit::Failed })
+}
+
+fn text(delivery: &StoredDelivery) -> String {
+    let StoredDelivery { id, target, lane, event, event_id, body, queued_at, attempts, .. } = delivery;
+    let lines = format!(
+        "id        {id}
+app       {}
+url       {}
+channel   {lane}
+event     {event}  {event_id}
+queued    {queued_at}
+attempts  {attempts}
+",
+        target.app_id, target.url
+    );
+    let error = delivery.last_error.iter().map(|error| format!("error     {error}\n"));
+    let due = delivery.due_at.map(|at| format!("due       {at}\n"));
+    let died = delivery.died_at.map(|at| format!("died      {at}\n"));
+    [lines].into_iter().chain(error).chain(due).chain(died).chain([format!("body      {body}\n")]).collect()
+}
