@@ -113,6 +113,10 @@ impl Happenings {
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
     fn take(&self) -> Vec<Happening> {
         let mut waiting = lock(&self.waiting);
         let count = waiting.len().min(GROUP);
@@ -230,7 +234,7 @@ impl Teller {
     async fn wait(&self, stopped: &mut watch::Receiver<()>) -> bool {
         let happenings = &self.node.happenings;
         if stopped.has_changed().is_err() {
-            return happenings.count.load(Ordering::Relaxed) > 0;
+            return !happenings.is_empty();
         }
         let absence_ends = async {
             match self.absences.next() {
@@ -368,5 +372,42 @@ fn counterpart(kind: WebhookKind) -> Option<WebhookKind> {
         | WebhookKind::ClientEvent
         | WebhookKind::CacheMiss
         | WebhookKind::SubscriptionCount => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    async fn whoever_causes_too_much_waits_and_nothing_is_lost() {
+        let happenings = Arc::<Happenings>::default();
+        let backend = Backend::new("1".into(), happenings.clone());
+        let tell = |count: usize| {
+            for _ in 0..count {
+                let channel = ChannelName::parse("room").expect("a name");
+                backend.tell(Instant::now(), WebhookEvent::CacheMiss { channel });
+            }
+        };
+        tell(1);
+        assert!(happenings.take().is_empty(), "nobody sees to it");
+        happenings.open.store(true, Ordering::Relaxed);
+        tell(CROWDED);
+        happenings.room().await;
+        tell(1);
+        assert!(happenings.is_crowded());
+        let waiting = tokio::spawn({
+            let happenings = happenings.clone();
+            async move { happenings.room().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        let mut taken = happenings.take().len();
+        waiting.await.expect("there is room");
+        while !happenings.is_empty() {
+            taken += happenings.take().len();
+        }
+        assert_eq!(taken, CROWDED + 1);
     }
 }

@@ -35,11 +35,6 @@ impl Inbox {
                 let which = asked.text("app").map_or(Replay::All, |app| Replay::OfApp(app.to_owned()));
                 self.replay_webhooks(which).await
             }
-            (&Method::GET, [id]) => {
-                Params::read(query, &[])?;
-                let found = self.store.delivery(parse_id(id)?).await?;
-                Ok(ok(&webhook_json(&found.ok_or(NO_WEBHOOK)?)))
-            }
             (&Method::POST, [id, "replay"]) => {
                 Params::read(query, &[])?;
                 let id = parse_id(id)?;
@@ -50,6 +45,11 @@ impl Inbox {
                 self.replay_webhooks(Replay::One(id)).await
             }
             (_, ["replay"] | [_, "replay"]) => Err(Problem::Method("POST")),
+            (&Method::GET, [id]) => {
+                Params::read(query, &[])?;
+                let found = self.store.delivery(parse_id(id)?).await?;
+                Ok(ok(&webhook_json(&found.ok_or(NO_WEBHOOK)?)))
+            }
             (_, [] | [_]) => Err(Problem::Method("GET")),
             _ => Err(Problem::NotFound("path")),
         }
