@@ -19,6 +19,7 @@ cases!(
     a_broadcast_goes_on_where_it_was_over_restarts,
     a_cancelled_broadcast_reaches_no_more,
     a_broadcast_waits_for_its_time,
+    a_large_broadcast_keeps_no_other_waiting,
     a_broadcast_that_is_over_is_forgotten_in_time,
     a_broadcast_is_kept_once_under_its_key,
     broadcasts_are_listed_by_brand,
@@ -253,6 +254,20 @@ async fn a_broadcast_waits_for_its_time(home: Home) {
     assert_eq!(as_kept(&store, &later).await.state, BroadcastState::Done);
     let first = user(&store, brand(7), "user 0").await;
     assert_eq!(store.list(first, Filter::default(), 9, at(10)).await.expect("listed").len(), 2);
+}
+
+async fn a_large_broadcast_keeps_no_other_waiting(home: Home) {
+    let (store, announcements) = home.serve();
+    drop(announcements);
+    people(&store, 650).await;
+    let large = begin(&store, NewBroadcast { due_at: at(5), ..to_all(Audience::All) }).await;
+    assert!(store.advance_broadcast(at(10), greet).await.expect("advanced"));
+    let small = begin(&store, NewBroadcast { brand: brand(8), ..to_all(Audience::All) }).await;
+    assert!(store.advance_broadcast(at(10), greet).await.expect("advanced"));
+    assert_eq!(as_kept(&store, &small).await.state, BroadcastState::Done);
+    assert_eq!(as_kept(&store, &large).await.state, BroadcastState::Running);
+    finish(&store).await;
+    assert_eq!(greeted(&store).await, each_once(0..650));
 }
 
 async fn a_broadcast_is_kept_once_under_its_key(home: Home) {

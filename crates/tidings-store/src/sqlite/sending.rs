@@ -166,8 +166,9 @@ impl SharedStore {
         .await
     }
 
-    /// Sends the next chunk of the broadcast that is due first; false if none is. `say` makes what a user gets of the
-    /// broadcast's payload; a user for whom it makes nothing is passed over.
+    /// Sends the next chunk of a broadcast that is due; false if none is. The one that has been sent to fewest goes
+    /// first, so that a large one keeps no other waiting. `say` makes what a user gets of the broadcast's payload; a
+    /// user for whom it makes nothing is passed over.
     ///
     /// # Errors
     /// If it could not be stored.
@@ -220,7 +221,7 @@ fn due(connection: &Connection, now: Timestamp) -> rusqlite::Result<Option<Broad
     connection
         .prepare_cached(&format!(
             "SELECT {COLUMNS} FROM broadcasts WHERE state IN ('scheduled', 'running') AND due_at <= ?1
-             ORDER BY due_at LIMIT 1"
+             ORDER BY sent, due_at LIMIT 1"
         ))?
         .query_row([now], read)
         .optional()
