@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tidings_store::{
-    Announcement, Announcements, Counts, Filter, Ids, News, NotificationId, Set, SharedStore, StoreError,
-    Which,
+    Added, Announcement, Announcements, Counts, Filter, Ids, News, NotificationId, Set, SharedStore,
+    StoreError, Which,
 };
 use tokio::time::timeout;
 
@@ -16,6 +16,7 @@ cases!(
     all_is_told_in_the_order_of_commits,
     a_change_is_told_with_what_the_inbox_then_holds,
     what_changes_nothing_is_not_told,
+    what_comes_too_late_is_known_and_not_told,
     what_was_not_told_is_told_by_the_next_process,
     what_was_told_is_not_told_again,
     what_has_gone_since_is_told_as_counts,
@@ -152,6 +153,20 @@ async fn what_changes_nothing_is_not_told(home: Home) {
     let kept = store.notification(ann, id, at(3)).await.expect("read").expect("is there");
     assert_eq!((kept.read_at, kept.seen_at), (Some(at(2)), Some(at(2))), "the first time counts");
     let marker = added(&store, to("ann", titled("marker")), at(4)).await;
+    assert_eq!(created(&next(&mut announcements).await), marker);
+}
+
+async fn what_comes_too_late_is_known_and_not_told(home: Home) {
+    let (store, mut announcements) = home.serve();
+    let late = || {
+        let mut late = keyed("ann", "late");
+        late.content.expires_at = Some(at(5));
+        late
+    };
+    let id = added(&store, late(), at(5)).await;
+    assert_eq!(super::add(&store, late(), at(6)).await.expect("no error"), Added::Known(id));
+    while store.sweep(at(7)).await.expect("swept") {}
+    let marker = added(&store, to("ann", titled("marker")), at(8)).await;
     assert_eq!(created(&next(&mut announcements).await), marker);
 }
 

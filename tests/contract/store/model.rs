@@ -124,6 +124,9 @@ impl Model {
 
     /// Gives way to what the store says it has added.
     fn add(&mut self, id: NotificationId, owner: UserKey, content: Content, now: Timestamp) {
+        if content.expires_at.is_some_and(|end| end <= now) {
+            return;
+        }
         // More than one if the clock went back and some have not expired any more.
         while self.there(owner, now).count() >= INBOX_MAX as usize {
             let first = self.there(owner, now).min_by_key(|one| (one.read_at.is_none(), one.id));

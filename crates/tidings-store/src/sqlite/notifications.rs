@@ -124,7 +124,11 @@ pub(super) fn add(work: &mut Work<'_>, new: NewNotification, now: Timestamp) -> 
             users::find_or_add(work.connection, brand, &external_id, now)?
         }
     };
-    make_room(work, owner, now)?;
+    // A sender may come again when it is too late: then it is known, and nobody sees it.
+    let is_over = content.expires_at.is_some_and(|end| end <= now);
+    if !is_over {
+        make_room(work, owner, now)?;
+    }
     let id = NotificationId::after(work.last_id, now);
     insert(work.connection, id, owner, &content, now)?;
     work.last_id = id.get();
@@ -135,6 +139,10 @@ pub(super) fn add(work: &mut Work<'_>, new: NewNotification, now: Timestamp) -> 
                  VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute((brand, source, key, id, now))?;
+    }
+    if is_over {
+        work.connection.prepare_cached(BURY)?.execute(named_params! {":id": id, ":now": now})?;
+        return Ok(Added::New(id));
     }
     let notification =
         Notification { id, owner, content, created_at: now, seen_at: None, read_at: None, archived_at: None };

@@ -76,7 +76,8 @@ impl SharedStore {
         self.read(move |connection| {
             let user: Option<UserId> = connection
                 .prepare_cached(
-                    "SELECT user_id FROM logins WHERE sid_hash = ?1 AND brand_id = ?2 AND expires_at > ?3",
+                    "SELECT user_id FROM logins WHERE sid_hash = ?1 AND brand_id = ?2 AND expires_at > ?3
+                     ORDER BY expires_at DESC LIMIT 1",
                 )?
                 .query_row((sid_hash, brand, now), |row| row.get(0))
                 .optional()?;
