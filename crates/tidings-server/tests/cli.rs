@@ -193,16 +193,23 @@ fn the_first_start_makes_an_app_that_stays() {
     assert!(first.screen.contains(&format!("new Pusher(\"{key}\"")));
     assert_eq!(first.shown("demo"), format!("{}/", first.url));
     assert_eq!(first.shown("store"), "./tidings-data/tidings.db");
+    let (id, key, secret) = (id.to_owned(), key.to_owned(), secret.to_owned());
+    let beside = folder.run(&["--port", "0"]);
+    assert_eq!(beside.code, 1);
+    assert!(beside.err.contains("another server uses ./tidings-data; stop it"), "{}", beside.err);
+    ends_well(first);
     let again = folder.serve(&[]);
-    assert_eq!((again.shown("app id"), again.shown("key")), (id, key));
+    assert_eq!((again.shown("app id"), again.shown("key")), (&*id, &*key));
     assert_eq!(again.shown("secret"), format!("{}…", &secret[..4]));
-    assert!(!again.screen.contains(secret));
-    for server in [first, again] {
-        server.running.signal("TERM");
-        let ended = server.running.end();
-        assert_eq!(ended.code, 0, "{}", ended.err);
-        assert!(ended.err.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", ended.err);
-    }
+    assert!(!again.screen.contains(&secret));
+    ends_well(again);
+}
+
+fn ends_well(server: Server) {
+    server.running.signal("TERM");
+    let ended = server.running.end();
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert!(ended.err.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{}", ended.err);
 }
 
 #[test]
