@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,6 +25,8 @@ use crate::{Settings, client::Client, pace, pace::Pace, target::Worker};
 
 /// How often it is looked whether the apps have other webhooks now.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often what waits is counted.
+const COUNT: Duration = Duration::from_secs(10);
 /// How often what is too old is looked for.
 const SWEEP: Duration = Duration::from_mins(1);
 /// So long a dead letter is kept.
@@ -46,6 +51,19 @@ pub struct Courier {
     running: JoinHandle<()>,
 }
 
+/// What has become of deliveries since the start.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Those that were taken.
+    pub taken: AtomicU64,
+    /// Attempts that were not, and are made again.
+    pub failed: AtomicU64,
+    /// Those that became dead letters.
+    pub dead: AtomicU64,
+    /// How many wait, as of some seconds ago.
+    pub waiting: AtomicU64,
+}
+
 /// To whom a worker delivers: it may change while the worker runs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Recipient {
@@ -62,6 +80,7 @@ pub(crate) struct Means {
     pub(crate) retry_for: Duration,
     pub(crate) lanes: Pace,
     pub(crate) targets: Pace,
+    pub(crate) counts: Arc<Counts>,
 }
 
 type Doors = Mutex<HashMap<Target, Arc<Notify>>>;
@@ -69,7 +88,7 @@ type Doors = Mutex<HashMap<Target, Arc<Notify>>>;
 impl Courier {
     /// Starts it; call it within the runtime.
     #[must_use]
-    pub fn start(store: SharedStore, settings: &Settings, outside: Outside) -> Self {
+    pub fn start(store: SharedStore, settings: &Settings, outside: Outside, counts: Arc<Counts>) -> Self {
         Self::start_with(Means {
             store,
             client: Client::new(settings),
@@ -77,6 +96,7 @@ impl Courier {
             retry_for: settings.retry_for,
             lanes: pace::LANES,
             targets: pace::TARGETS,
+            counts,
         })
     }
 
@@ -112,12 +132,13 @@ struct Workers {
 
 async fn run(means: Means, doors: Arc<Doors>, mut stopped: watch::Receiver<()>) {
     let mut workers = Workers { means, doors, recipients: HashMap::new(), running: JoinSet::new() };
-    let mut look = interval(LOOK);
+    let (mut look, mut count) = (interval(LOOK), interval(COUNT));
     let mut sweep = interval_at(Instant::now() + SWEEP, SWEEP);
     loop {
         let done = tokio::select! {
             _ = stopped.changed() => break,
             _ = look.tick() => workers.follow().await,
+            _ = count.tick() => workers.count().await,
             _ = sweep.tick() => workers.sweep().await,
         };
         if let Err(error) = done {
@@ -163,6 +184,12 @@ impl Workers {
         Ok(())
     }
 
+    async fn count(&self) -> Result<(), StoreError> {
+        let waiting = self.means.store.waiting_deliveries().await?;
+        self.means.counts.waiting.store(waiting, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Forgets old dead letters, and makes some of what nobody is to be sent any more.
     async fn sweep(&mut self) -> Result<(), StoreError> {
         let now = (self.means.outside.now)();
@@ -170,7 +197,7 @@ impl Workers {
         store.forget_dead_letters(now.before(KEEP_DEAD)).await?;
         let orphans = store.targets().await?.into_iter();
         for (id, _) in orphans.filter(|(_, target)| !self.recipients.contains_key(target)) {
-            bury(store, id, now.before(self.means.retry_for), "no webhook has this URL any more", now)
+            bury(&self.means, id, now.before(self.means.retry_for), "no webhook has this URL any more", now)
                 .await?;
         }
         Ok(())
@@ -190,12 +217,17 @@ fn recipients(apps: &[Arc<App>]) -> HashMap<Target, Recipient> {
 
 /// Makes dead letters of all that is older.
 pub(crate) async fn bury(
-    store: &SharedStore,
+    Means { store, counts, .. }: &Means,
     target: TargetId,
     before: Timestamp,
     reason: &'static str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    while store.bury_deliveries(target, before, reason, now).await? {}
-    Ok(())
+    loop {
+        let buried = store.bury_deliveries(target, before, reason, now).await?;
+        if buried == 0 {
+            return Ok(());
+        }
+        counts.dead.fetch_add(buried as u64, Ordering::Relaxed);
+    }
 }

@@ -15,7 +15,7 @@ mod tests;
 
 use std::time::Duration;
 
-pub use courier::{Courier, Outside};
+pub use courier::{Counts, Courier, Outside};
 pub use network::{Network, NetworkError};
 
 /// How deliveries are made.

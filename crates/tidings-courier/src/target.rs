@@ -2,7 +2,7 @@
 
 use std::{
     iter,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -179,7 +179,7 @@ impl Worker {
         if matches!(self.breaker.may(now), May::Rest(_)) {
             // It has taken nothing for a while: what is too old is not asked for one by one.
             let before = now.before(self.means.retry_for);
-            courier::bury(&self.means.store, self.id, before, "the receiver took nothing for too long", now)
+            courier::bury(&self.means, self.id, before, "the receiver took nothing for too long", now)
                 .await?;
         }
         Ok(())
@@ -351,11 +351,26 @@ impl Errand {
         loop {
             let now = (self.means.outside.now)();
             match self.means.store.settle_deliveries(self.id, settled.clone(), now).await {
-                Ok(()) | Err(StoreError::Stopped) => return,
+                Ok(()) => return self.count(&settled),
+                Err(StoreError::Stopped) => return,
                 Err(error) => {
                     tracing::error!(%error, "what has become of webhooks cannot be written; it is tried again");
                     tokio::time::sleep(STORE_PAUSE).await;
                 }
+            }
+        }
+    }
+
+    fn count(&self, settled: &[Settled]) {
+        let counts = &self.means.counts;
+        for lane in settled {
+            counts.taken.fetch_add(lane.taken.len() as u64, Ordering::Relaxed);
+            if let Some(failed) = &lane.failed {
+                let count = match failed.then {
+                    Then::Retry { .. } => &counts.failed,
+                    Then::Die => &counts.dead,
+                };
+                count.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -34,7 +34,7 @@ use tidings_store::{
 };
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle, time::timeout};
 
-use crate::{Courier, Outside, Settings, client::Client, courier::Means, pace::Pace};
+use crate::{Counts, Courier, Outside, Settings, client::Client, courier::Means, pace::Pace};
 
 /// Whatever a test waits for comes within this, or the test has failed.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -165,6 +165,7 @@ struct House {
     settings: Settings,
     webhooks: Vec<Webhook>,
     courier: Option<Courier>,
+    counts: Arc<Counts>,
 }
 
 impl House {
@@ -184,7 +185,14 @@ impl House {
             batching: Batching::Single,
         };
         let store = SharedStore::beside(&directory).expect("a store");
-        House { directory, store, settings, webhooks: urls.iter().map(webhook).collect(), courier: None }
+        House {
+            directory,
+            store,
+            settings,
+            webhooks: urls.iter().map(webhook).collect(),
+            courier: None,
+            counts: Arc::default(),
+        }
     }
 
     fn batching(mut self) -> Self {
@@ -203,6 +211,7 @@ impl House {
             retry_for: self.settings.retry_for,
             lanes: quick,
             targets: quick,
+            counts: self.counts.clone(),
         }));
     }
 
@@ -476,6 +485,10 @@ async fn what_was_tried_for_too_long_is_a_dead_letter() {
     house.start();
     house.add(&[("a", "e1"), ("a", "e2"), ("b", "e3")]).await;
     house.until(|backlogs| backlogs[0].dead == 3 && backlogs[0].waiting == 0).await;
+    timeout(DEADLINE, house.courier.take().expect("it runs").stop()).await.expect("it stops in time");
+    let counted = [&house.counts.taken, &house.counts.dead].map(|count| count.load(Ordering::Relaxed));
+    assert_eq!(counted, [0, 3]);
+    assert!(house.counts.failed.load(Ordering::Relaxed) > 0);
 }
 
 #[tokio::test]

@@ -140,7 +140,7 @@ impl Webhooks {
     pub(crate) fn start(node: &Arc<Node>, parts: WebhookParts) -> Self {
         let WebhookParts { store, settings } = parts;
         node.happenings.open.store(true, Ordering::Relaxed);
-        let courier = Courier::start(store.clone(), &settings, outside(node));
+        let courier = Courier::start(store.clone(), &settings, outside(node), node.metrics.webhooks.clone());
         let (stop, stopped) = watch::channel(());
         let end = node.clock.now() + RETURN;
         let teller = Teller { node: node.clone(), store, courier, absences: Absences::default() };

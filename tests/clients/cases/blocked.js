@@ -3,7 +3,7 @@
 import { same } from '../shared/expect.js';
 import { pause, until } from '../shared/recorder.js';
 
-export const needs = 'ws';
+export const needs = 'proxy';
 
 export const cases = {
   async 'through a proxy that breaks upgrades the default transports connect and carry every kind of channel'(world) {

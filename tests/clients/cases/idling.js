@@ -2,7 +2,7 @@ import { same } from '../shared/expect.js';
 import { record } from '../shared/recorder.js';
 
 // The fallbacks' pings and pongs are no messages: blocked.js sees to them.
-export const needs = 'ws';
+export const needs = 'pings';
 
 export const cases = {
   async 'an idle client pings and keeps its connection'(world) {

@@ -11,9 +11,11 @@ const directory = join(here, 'cases');
 export const echoCases = ['echo.js'];
 export const pusherCases = readdirSync(directory).filter((file) => !echoCases.includes(file));
 
-/** What a runner's title and abilities say of its transport, where that is not the websocket. */
-export function over(transport) {
-  return transport === undefined ? { title: '', abilities: ['ws'] } : { title: ` over ${transport}`, abilities: [] };
+/** What a runner's title and abilities say of how its clients connect: by websocket, unless a transport is named. */
+export function over(transport, tls) {
+  const title = `${transport === undefined ? '' : ` over ${transport}`}${tls ? ' over TLS' : ''}`;
+  if (transport !== undefined) return { title, abilities: [] };
+  return { title, abilities: tls ? ['pings'] : ['pings', 'proxy'] };
 }
 
 /** Declares each case of `files` that the runner's client can do. */

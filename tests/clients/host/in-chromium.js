@@ -8,7 +8,7 @@ import { over } from './cases.js';
 import { Stage } from './stage.js';
 
 /** A runner of shared cases. */
-export async function inChromium(clientName, { tls, transport } = {}) {
+export async function inChromium(clientName, { transport, tls } = {}) {
   const client = clients[clientName];
   const stage = await Stage.open({ tls });
   const browser = await openBrowser({ args: tls ? await tls.believedByChromium() : [] });
@@ -19,8 +19,8 @@ export async function inChromium(clientName, { tls, transport } = {}) {
     await stage.close();
   });
   return {
-    title: `${client.title} in Chromium${tls ? ' over TLS' : ''}${over(transport).title}`,
-    abilities: [...client.abilities, ...over(transport).abilities, 'page'],
+    title: `${client.title} in Chromium${over(transport, tls).title}`,
+    abilities: [...client.abilities, ...over(transport, tls).abilities, 'page'],
     async run(file, name) {
       // A new page for each file: a new one for each case would take longer than the cases do.
       if (stagePage?.file !== file) {

@@ -11,11 +11,11 @@ import { Stage } from './stage.js';
 const require = createRequire(import.meta.url);
 
 /** A runner of shared cases. */
-export async function inNode(client, { Echo, tls, transport } = {}) {
-  const setting = await openSetting(client, { Echo, tls, transport });
+export async function inNode(client, { Echo, transport, tls } = {}) {
+  const setting = await openSetting(client, { Echo, transport, tls });
   return {
-    title: `${client.title} in Node${tls ? ' over TLS' : ''}${over(transport).title}`,
-    abilities: [...client.abilities, ...over(transport).abilities],
+    title: `${client.title} in Node${over(transport, tls).title}`,
+    abilities: [...client.abilities, ...over(transport, tls).abilities],
     async run(file, name) {
       const { cases } = await import(join(here, 'cases', file));
       await runCase(cases, name, setting);
@@ -24,7 +24,7 @@ export async function inNode(client, { Echo, tls, transport } = {}) {
 }
 
 /** What a `World` is made of; its server ends with the test file. */
-export async function openSetting(client, { Echo, tls, transport } = {}) {
+export async function openSetting(client, { Echo, transport, tls } = {}) {
   const stage = await Stage.open({ tls });
   afterEach(() => stage.closeOwnServers());
   after(() => stage.close());

@@ -52,7 +52,7 @@ export class World {
       forceTLS: false,
       enabledTransports: [this.transport],
       cluster: '',
-      ...(this.site.tls && { wssPort: port, forceTLS: true }),
+      ...(this.site.tls && { wssPort: port, httpsPort: port, forceTLS: true }),
       ...this.client.authOptions(endpoints, { user: JSON.stringify(user) }),
       ...rest,
     };

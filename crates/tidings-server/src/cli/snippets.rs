@@ -79,14 +79,14 @@ client.trigger(\"demo\", \"hello\", {{\"text\": \"Hi\"}})
 pub(super) fn browser(key: &str, server: &Target) -> String {
     let (host, port) = (server.host(), server.port());
     let tls = server.is_tls();
-    let (ws, http) = if tls { ("wssPort", "httpsPort") } else { ("wsPort", "httpPort") };
+    let (ws_port, http_port) = if tls { ("wssPort", "httpsPort") } else { ("wsPort", "httpPort") };
     format!(
         "\
 const pusher = new Pusher(\"{key}\", {{
   wsHost: \"{host}\",
-  {ws}: {port},
+  {ws_port}: {port},
   httpHost: \"{host}\",
-  {http}: {port},
+  {http_port}: {port},
   forceTLS: {tls},
   cluster: \"local\",
 }});

@@ -10,12 +10,13 @@ mod text;
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use tidings_courier::Counts;
 use tidings_protocol::{Close, auth::request::RequestAuthError};
 
 use crate::{http::HttpError, lock};
@@ -27,6 +28,7 @@ pub struct Metrics {
     routes: Mutex<BTreeMap<&'static str, Route>>,
     auth_failures: Counters,
     rate_limited: Counters,
+    pub(crate) webhooks: Arc<Counts>,
 }
 
 /// The requests to one route.

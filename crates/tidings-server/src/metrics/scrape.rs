@@ -1,7 +1,14 @@
 //! All metrics at one moment.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
+use tidings_courier::Counts;
 use tidings_protocol::channel::ChannelKind;
 
 use super::{Traffic, process, text::Text};
@@ -21,6 +28,7 @@ pub(crate) fn text(node: &Node) -> String {
         .sample(&[], queued);
     requests(&mut text, node);
     refusals(&mut text, node);
+    webhooks(&mut text, &node.metrics.webhooks);
     text.gauge("tidings_build_info", "Always 1; the version is a label.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.gauge("tidings_draining", "1 from when the server has been told to leave.")
@@ -115,6 +123,17 @@ fn requests(text: &mut Text, node: &Node) {
     for (route, requests) in &*routes {
         family.histogram(&[("route", route)], &requests.durations);
     }
+}
+
+fn webhooks(text: &mut Text, counts: &Counts) {
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    let help = "Events for webhooks: taken, failed attempts that are made again, and those that became dead letters.";
+    let mut family = text.counter("tidings_webhook_deliveries_total", help);
+    family.sample(&[("result", "taken")], read(&counts.taken));
+    family.sample(&[("result", "failed")], read(&counts.failed));
+    family.sample(&[("result", "dead")], read(&counts.dead));
+    text.gauge("tidings_webhook_queue", "Events that wait for a webhook to take them.")
+        .sample(&[], read(&counts.waiting));
 }
 
 fn refusals(text: &mut Text, node: &Node) {

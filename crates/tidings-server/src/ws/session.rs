@@ -48,10 +48,9 @@ const LINES_BYTES: usize = 64 * 1024;
 const SENT_BYTES: usize = 1024 * 1024;
 /// What a message, or a body without any, counts at least.
 const MESSAGE_BYTES: usize = 1024;
-/// A sending request waits this long for one that was sent before it: that may be on a slower connection. Less, where
-/// it was in vain: a page with several connections counts all their requests together.
+/// A sending request waits this long for one that was sent before it and may be on a slower connection. Often it is in
+/// vain where a page has several connections of pusher-js, which count all their requests together.
 const OVERTAKEN: Duration = Duration::from_millis(250);
-const OVERTAKEN_MIN: Duration = Duration::from_millis(100);
 /// It waits this long for one that the browser has asked about already.
 const PROMISED: Duration = Duration::from_secs(1);
 /// The most of those that are kept in mind.
@@ -123,8 +122,6 @@ struct Order {
     promised: BTreeSet<u64>,
     /// Sending requests that have come and whose turn it is not yet.
     waiting: BTreeSet<u64>,
-    /// How long the first of them waits for one that is missing.
-    patience: Duration,
 }
 
 /// How a receiving request is answered.
@@ -226,13 +223,7 @@ impl Session {
                 since: clock.now(),
                 sent: VecDeque::new(),
                 too_long: false,
-                order: Order {
-                    next: 0,
-                    ahead: None,
-                    promised: BTreeSet::new(),
-                    waiting: BTreeSet::new(),
-                    patience: OVERTAKEN,
-                },
+                order: Order { next: 0, ahead: None, promised: BTreeSet::new(), waiting: BTreeSet::new() },
                 news: None,
                 awaited: false,
                 end: End::Open,
@@ -582,10 +573,6 @@ impl Order {
 
     /// A sending request has come and waits for its turn.
     fn wait(&mut self, request: u64) {
-        if request < self.next {
-            // It was waited for, but not long enough.
-            self.patience = OVERTAKEN;
-        }
         self.promised.remove(&request);
         self.waiting.insert(request);
     }
@@ -596,7 +583,7 @@ impl Order {
         let patience = if before(&self.promised) {
             PROMISED
         } else if request > self.next || before(&self.waiting) {
-            self.patience
+            OVERTAKEN
         } else {
             return None;
         };
@@ -611,7 +598,6 @@ impl Order {
         }
         self.advance(request);
         self.promised = self.promised.split_off(&request);
-        self.patience = OVERTAKEN_MIN.max(self.patience / 2);
         true
     }
 

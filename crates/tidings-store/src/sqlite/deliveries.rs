@@ -120,7 +120,7 @@ impl SharedStore {
         .await
     }
 
-    /// Makes dead letters of some that were put in the queue before `before`; true if there may be more.
+    /// Makes dead letters of some that were put in the queue before `before`; how many, none if there are no more.
     ///
     /// # Errors
     /// If it could not be stored.
@@ -130,7 +130,7 @@ impl SharedStore {
         before: Timestamp,
         reason: &'static str,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<usize, StoreError> {
         self.write(move |work| {
             let lanes: Vec<String> = work
                 .connection
@@ -145,7 +145,7 @@ impl SharedStore {
             for lane in &lanes {
                 promote(work.connection, target, lane, now)?;
             }
-            Ok(lanes.len() == CHUNK as usize)
+            Ok(lanes.len())
         })
         .await
     }
@@ -217,6 +217,20 @@ impl SharedStore {
                 return Ok(count);
             }
         }
+    }
+
+    /// How many deliveries wait, for whatever target.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn waiting_deliveries(&self) -> Result<u64, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached("SELECT count(*) FROM deliveries WHERE died_at IS NULL")?
+                .query_row([], |row| row.get::<_, i64>(0))
+                .map(i64::unsigned_abs)
+        })
+        .await
     }
 
     /// How much waits and how much is dead, for each target that has any.

@@ -188,8 +188,9 @@ async fn what_is_too_old_is_buried_and_forgotten() {
     let kept = Kept::new("bury").await;
     kept.add(&[("a", "a1"), ("b", "b1")], 1).await;
     kept.add(&[("a", "a2")], 10).await;
-    let more = kept.store.bury_deliveries(kept.target, now(10), "it waited for too long", now(20)).await;
-    assert!(!more.expect("buried"));
+    let buried = kept.store.bury_deliveries(kept.target, now(10), "it waited for too long", now(20)).await;
+    assert_eq!(buried.expect("buried"), 2);
+    assert_eq!(kept.store.waiting_deliveries().await.expect("read"), 1);
     assert_eq!(kept.lanes(20).await, [lane("a", &["a2"])]);
     let dead = kept.dead().await;
     assert_eq!(dead.iter().map(|dead| dead.body.as_str()).collect::<Vec<_>>(), ["b1", "a1"]);
