@@ -233,8 +233,8 @@ async fn what_another_process_stores_is_told_within_a_second(home: Home) {
     let (store, mut announcements) = home.serve();
     let other = home.beside();
     for round in 0..5 {
-        // While the server has nothing to do, and while it has.
-        let ours = if round % 2 == 0 {
+        // While the server has something to do, and while it has nothing. What comes before its first commit is left over.
+        let ours = if round % 2 == 1 {
             None
         } else {
             Some(added(&store, to("bob", titled("ours")), at(round)).await)
