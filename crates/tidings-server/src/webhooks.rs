@@ -16,7 +16,7 @@ use std::{
 use data_encoding::HEXLOWER;
 use tidings_courier::{Courier, Outside, Settings};
 use tidings_protocol::{
-    ChannelName,
+    App, ChannelName,
     webhook::{ABSENCE, Absences, WebhookEvent, WebhookKind},
 };
 use tidings_store::{
@@ -255,10 +255,15 @@ impl Teller {
 
     /// Takes one thing that has happened.
     fn take(&mut self, Happening { app_id, at, event }: Happening, new: &mut NewDeliveries) {
+        let Some(app) = self.app(&app_id) else { return };
+        if !is_of_concern(&app, &event) {
+            return;
+        }
         match &event {
             WebhookEvent::ChannelOccupied { .. } | WebhookEvent::MemberAdded { .. } => {
                 let who = told(&app_id, &event);
-                if !self.absences.back(&who) && self.tell(&app_id, &event, new) {
+                if !self.absences.back(&who) {
+                    tell(&app, &event, new);
                     new.told.push(ToldChange::Came(who));
                 }
             }
@@ -267,17 +272,21 @@ impl Teller {
             }
             WebhookEvent::ClientEvent { .. }
             | WebhookEvent::CacheMiss { .. }
-            | WebhookEvent::SubscriptionCount { .. } => {
-                self.tell(&app_id, &event, new);
-            }
+            | WebhookEvent::SubscriptionCount { .. } => tell(&app, &event, new),
         }
+    }
+
+    fn app(&self, id: &str) -> Option<Arc<App>> {
+        self.node.apps.by_id(id).map(|live| live.app())
     }
 
     /// Tells of those who were away for too long, of not too many with one commit; false if the store is no more.
     async fn end_absences(&mut self, now: Instant, new: &mut NewDeliveries) -> bool {
         while let Some(who) = self.absences.over(now) {
-            if let Some((app_id, event)) = gone(&who) {
-                self.tell(&app_id, &event, new);
+            if let Some((app_id, event)) = gone(&who)
+                && let Some(app) = self.app(&app_id)
+            {
+                tell(&app, &event, new);
             }
             new.told.push(ToldChange::Went(who));
             if new.told.len() >= GROUP && !self.put(std::mem::take(new)).await {
@@ -285,31 +294,6 @@ impl Teller {
             }
         }
         true
-    }
-
-    /// Adds what is to be sent of an event; whether a webhook of the app wants it, or its counterpart.
-    fn tell(&self, app_id: &str, event: &WebhookEvent, new: &mut NewDeliveries) -> bool {
-        let Some(live) = self.node.apps.by_id(app_id) else { return false };
-        let app = live.app();
-        let (kind, channel) = (event.kind(), event.channel());
-        let event_id = HEXLOWER.encode(&random::bytes::<16>());
-        let mut body = None;
-        let mut is_of_concern = false;
-        for webhook in app.webhooks.iter() {
-            if webhook.wants(kind, channel) {
-                let body = body.get_or_insert_with(|| event.encode(&event_id));
-                new.events.push(NewDelivery {
-                    target: Target { app_id: live.id().clone(), url: webhook.url.clone() },
-                    lane: channel.to_string(),
-                    event_id: event_id.clone(),
-                    event: kind.name(),
-                    body: body.clone(),
-                });
-                is_of_concern = true;
-            }
-            is_of_concern |= counterpart(kind).is_some_and(|kind| webhook.wants(kind, channel));
-        }
-        is_of_concern
     }
 
     /// Puts it in the queue, however long the store takes; false if that is no more.
@@ -331,6 +315,28 @@ impl Teller {
         let targets: HashSet<&Target> = new.events.iter().map(|event| &event.target).collect();
         self.courier.wake(targets);
         true
+    }
+}
+
+/// Whether one of the app's webhooks wants it, or what belongs to it.
+fn is_of_concern(app: &App, event: &WebhookEvent) -> bool {
+    let (kind, channel) = (event.kind(), event.channel());
+    let counterpart = counterpart(kind);
+    app.webhooks.iter().any(|webhook| webhook.wants(kind, channel) || webhook.wants(counterpart, channel))
+}
+
+/// Adds what is to be sent of an event.
+fn tell(app: &App, event: &WebhookEvent, new: &mut NewDeliveries) {
+    let (kind, channel) = (event.kind(), event.channel());
+    let event_id = HEXLOWER.encode(&random::bytes::<16>());
+    for webhook in app.webhooks.iter().filter(|webhook| webhook.wants(kind, channel)) {
+        new.events.push(NewDelivery {
+            target: Target { app_id: app.id.as_str().into(), url: webhook.url.clone() },
+            lane: channel.to_string(),
+            event_id: event_id.clone(),
+            event: kind.name(),
+            body: event.encode(&event_id),
+        });
     }
 }
 
@@ -362,16 +368,14 @@ fn gone(who: &Told) -> Option<(Arc<str>, WebhookEvent)> {
     })
 }
 
-/// What is told later of someone who comes.
-fn counterpart(kind: WebhookKind) -> Option<WebhookKind> {
+/// The other kind of a pair; itself, where there is none.
+fn counterpart(kind: WebhookKind) -> WebhookKind {
     match kind {
-        WebhookKind::ChannelOccupied => Some(WebhookKind::ChannelVacated),
-        WebhookKind::MemberAdded => Some(WebhookKind::MemberRemoved),
-        WebhookKind::ChannelVacated
-        | WebhookKind::MemberRemoved
-        | WebhookKind::ClientEvent
-        | WebhookKind::CacheMiss
-        | WebhookKind::SubscriptionCount => None,
+        WebhookKind::ChannelOccupied => WebhookKind::ChannelVacated,
+        WebhookKind::ChannelVacated => WebhookKind::ChannelOccupied,
+        WebhookKind::MemberAdded => WebhookKind::MemberRemoved,
+        WebhookKind::MemberRemoved => WebhookKind::MemberAdded,
+        WebhookKind::ClientEvent | WebhookKind::CacheMiss | WebhookKind::SubscriptionCount => kind,
     }
 }
 
