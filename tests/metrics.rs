@@ -17,7 +17,8 @@ const DOCUMENTATION: &str = include_str!("../docs/metrics.md");
 const ALERTS: &str = include_str!("../ops/alerts.yml");
 
 /// Labels whose values are few, whoever connects.
-const LABELS: [&str; 9] = ["app", "kind", "code", "route", "status", "le", "reason", "scope", "version"];
+const LABELS: [&str; 10] =
+    ["app", "kind", "code", "route", "status", "le", "reason", "scope", "result", "version"];
 
 /// The samples of a scrape by name and labels. The text is checked on the way: every sample belongs to the family that
 /// was declared last.
