@@ -140,7 +140,7 @@ impl Inbox {
             external_id: user.external_id,
             is_test: user.is_test,
             token_hash: brands::hash(&token),
-            sid_hash: brands::hash(sid),
+            sid_hash: user.is_fresh.then(|| brands::hash(sid)),
             expires_at: now.after(LOGIN),
         };
         let user = self.store.add_login(login, now).await?;
@@ -150,18 +150,20 @@ impl Inbox {
     /// Who the operator says a sid is, or who it was at a login that still lasts.
     async fn exchange(&self, brand: &Brand, sid: &str) -> Result<Accepted, Refusal> {
         if sid == TEST_SID {
-            let accepted = Accepted { external_id: TEST_USER.to_owned(), is_test: true };
+            let accepted = Accepted { external_id: TEST_USER.to_owned(), is_test: true, is_fresh: true };
             return if brand.test_sid { Ok(accepted) } else { Err(Refusal::SidNotAccepted) };
         }
-        if let Some(known) = self.store.sid_owner(brand.id, brands::hash(sid), self.now()).await? {
-            return Ok(Accepted { external_id: known.external_id, is_test: known.is_test });
+        // The operator is asked again in time, so that a page may go on with its sid for half a day at least.
+        let lasting = self.now().after(LOGIN / 2);
+        if let Some(known) = self.store.sid_owner(brand.id, brands::hash(sid), lasting).await? {
+            return Ok(Accepted { external_id: known.external_id, is_test: known.is_test, is_fresh: false });
         }
         let Some(url) = brand.sid_url.as_deref() else {
             tracing::warn!(brand = brand.name, "nobody can log in: the brand has no sid_url");
             return Err(Refusal::SidNotAccepted);
         };
         match self.sids.check(url, sid).await {
-            Ok(external_id) => Ok(Accepted { external_id, is_test: false }),
+            Ok(external_id) => Ok(Accepted { external_id, is_test: false, is_fresh: true }),
             Err(SidError::NotAccepted) => Err(Refusal::SidNotAccepted),
             Err(error) => {
                 tracing::warn!(brand = brand.name, %error, "the operator's login check failed");
@@ -295,6 +297,8 @@ impl Inbox {
 struct Accepted {
     external_id: String,
     is_test: bool,
+    /// The operator has just said so.
+    is_fresh: bool,
 }
 
 /// The address by which a page reaches this server: as it has just done.

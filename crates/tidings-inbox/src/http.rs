@@ -93,8 +93,8 @@ impl Inbox {
     }
 
     fn has_key(&self, headers: &HeaderMap) -> bool {
-        let key = header(headers, "x-api-key").or_else(|| bearer(headers));
-        key.is_some_and(|key| self.brands.scope(key.trim()).is_some())
+        let keys = [header(headers, "x-api-key"), bearer(headers)];
+        keys.into_iter().flatten().any(|key| self.brands.scope(key.trim()).is_some())
     }
 
     /// Answers a request whose path [is the inbox's](is_path).

@@ -79,9 +79,10 @@ impl Inbox {
     /// If it could not be stored; what was due stays so.
     pub async fn tick(&self) -> Result<bool, StoreError> {
         let now = self.now();
-        let swept = self.store.sweep(now).await?;
-        let sent = self.store.advance_broadcast(now, template::teller()).await?;
-        Ok(swept || sent)
+        // One that fails does not keep the other back.
+        let swept = self.store.sweep(now).await;
+        let sent = self.store.advance_broadcast(now, template::teller()).await;
+        Ok(swept? || sent?)
     }
 
     /// Takes over the brands and keys that the store holds now, beside those that are configured.

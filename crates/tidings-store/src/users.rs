@@ -83,8 +83,9 @@ pub struct NewLogin {
     pub is_test: bool,
     /// Of the token that was given out.
     pub token_hash: SecretHash,
-    /// Of the sid that was accepted.
-    pub sid_hash: SecretHash,
+    /// Of the sid that the operator has just accepted; nothing where an earlier answer was good enough: that one ends in
+    /// its own time.
+    pub sid_hash: Option<SecretHash>,
     /// When it ends.
     pub expires_at: Timestamp,
 }

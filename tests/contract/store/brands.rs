@@ -82,7 +82,7 @@ fn login(external_id: &str, token: u8, sid: u8, ends: i64) -> NewLogin {
         external_id: external_id.to_owned(),
         is_test: false,
         token_hash: [token; 32],
-        sid_hash: [sid; 32],
+        sid_hash: Some([sid; 32]),
         expires_at: at(ends),
     }
 }

@@ -52,8 +52,8 @@ CREATE TABLE logins (
     token_hash BLOB PRIMARY KEY NOT NULL,
     brand_id   INTEGER NOT NULL,
     user_id    INTEGER NOT NULL,
-    -- The SHA-256 of the sid that the operator accepted.
-    sid_hash   BLOB NOT NULL,
+    -- The SHA-256 of the sid that the operator accepted, if it was asked for this login.
+    sid_hash   BLOB,
     expires_at INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX logins_by_sid ON logins (sid_hash, brand_id, expires_at);

@@ -9,7 +9,7 @@ const COLUMNS: &str =
     "brand_id, id, external_id, first_name, last_name, email, phone, locale, is_test, created_at";
 
 /// The most logins of one user; the one that ends first makes room.
-const LOGINS_MAX: u32 = 100;
+const LOGINS_MAX: u32 = 1000;
 
 impl SharedStore {
     /// Keeps a login, and the user if they are new.
