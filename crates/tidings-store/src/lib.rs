@@ -98,8 +98,8 @@ pub enum StoreError {
         /// The directory.
         data_dir: PathBuf,
     },
-    /// More waits to be written than may.
-    #[error("more waits to be stored than can be; try again later")]
+    /// More waits to be written or read than may.
+    #[error("more waits for the store than can be; try again later")]
     Overloaded,
     /// The writer has ended: the server is stopping.
     #[error("the store is being closed; try again later")]

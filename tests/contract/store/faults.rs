@@ -12,6 +12,7 @@ cases!(
     another_process_that_does_not_end_is_named_and_reading_goes_on,
     what_was_left_over_stays_so_while_the_store_is_locked,
     more_than_can_wait_is_refused_at_once,
+    more_reads_than_can_wait_are_refused_at_once,
 );
 
 async fn what_undoes_the_transaction_fails_everyone_in_it(home: Home) {
@@ -93,6 +94,18 @@ async fn what_was_left_over_stays_so_while_the_store_is_locked(home: Home) {
     let told = next(&mut announcements).await;
     assert!(matches!(&told.news, News::Created(new) if new.id == id), "{told:?}");
     assert!(told.is_left_over, "{told:?}");
+}
+
+async fn more_reads_than_can_wait_are_refused_at_once(home: Home) {
+    const MANY: usize = 3000;
+    let (store, _announcements) = home.serve();
+    added(&store, to("ann", titled("x")), at(0)).await;
+    let ann = user(&store, brand(7), "ann").await;
+    let answers = join_all((0..MANY).map(|_| store.counts(ann, at(1)))).await;
+    let refused = answers.iter().filter(|answer| matches!(answer, Err(StoreError::Overloaded))).count();
+    assert_eq!(refused, MANY - 1024, "so many may read or wait");
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1024);
+    assert_eq!(store.counts(ann, at(1)).await.expect("read").total, 1, "there is room again");
 }
 
 async fn more_than_can_wait_is_refused_at_once(home: Home) {

@@ -23,6 +23,8 @@ use crate::{Announcement, StoreError};
 
 /// How many read at a time, each on a connection of its own.
 const READERS: usize = 4;
+/// How many may read or wait for it; more are refused, so that a flood is told to come later.
+const READS: usize = 1024;
 /// How many announcements may wait to be told; beyond it the writer waits.
 const ANNOUNCEMENTS: usize = 1024;
 
@@ -47,6 +49,7 @@ pub struct Announcements {
 struct Readers {
     free: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
+    places: Semaphore,
 }
 
 impl SharedStore {
@@ -75,7 +78,11 @@ impl SharedStore {
     fn open(data_dir: &Path, teller: Option<Teller>) -> Result<Self, StoreError> {
         let Store { path, connection } = Store::open(data_dir)?;
         let writer = Writer::start(path.clone(), connection, teller);
-        let readers = Readers { free: Mutex::default(), permits: Arc::new(Semaphore::new(READERS)) };
+        let readers = Readers {
+            free: Mutex::default(),
+            permits: Arc::new(Semaphore::new(READERS)),
+            places: Semaphore::new(READS),
+        };
         Ok(SharedStore { path: path.into(), writer, readers: Arc::new(readers) })
     }
 
@@ -102,6 +109,7 @@ impl SharedStore {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
+        let _place = self.readers.places.try_acquire().map_err(|_| StoreError::Overloaded)?;
         let permit = self.readers.permits.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
         let (path, readers) = (self.path.clone(), self.readers.clone());
         let read = move || {
