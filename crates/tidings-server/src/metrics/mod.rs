@@ -1,6 +1,6 @@
 //! What the server counts, and how it is told.
 //!
-//! What happens often is counted where a lock is held anyway, or once for many; [`scrape`] puts it together when it is
+//! What happens often is counted where a lock is held anyway, or once for many; `scrape` puts it together when it is
 //! asked for. No channel and no user is ever a label: their number has no bound.
 
 mod process;

@@ -381,7 +381,8 @@ impl Session {
         let _ = self.live.set(live.clone());
     }
 
-    /// Takes whole websocket frames, as many as there is room for; returns how many bytes they were.
+    /// Takes whole websocket frames, as many as there is room for; returns how many bytes they were. Nothing is always
+    /// taken: it keeps nothing back that a further write would have to push.
     pub(super) fn write(&self, frames: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut state = lock(&self.state);
         if state.end == End::Over {
@@ -395,7 +396,6 @@ impl Session {
             state.push(Content::of(frame));
             taken += frame.len();
         }
-        // With nothing to take there is nothing that it took before and still has.
         if taken == 0 && !frames.is_empty() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
