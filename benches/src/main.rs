@@ -72,7 +72,8 @@ fn main() -> ExitCode {
 }
 
 fn run(scenario: &Scenario, options: &Options) -> Result<ExitCode, Failure> {
-    let report = run_once(scenario, &options.target(), options, "")?;
+    let target = options.target();
+    let report = run_once(scenario, &target, &target.name(), options, "")?;
     print!("{}", table::of_run(&report));
     let columns = [(report.target.clone(), report.figures.clone())];
     conclude(vec![report], &columns, options)
@@ -80,23 +81,23 @@ fn run(scenario: &Scenario, options: &Options) -> Result<ExitCode, Failure> {
 
 fn run_versus(versus: &Versus, options: &Options) -> Result<ExitCode, Failure> {
     let mut runs = Vec::new();
+    let labels = target::labels(&versus.targets);
     for round in 0..usize::from(versus.rounds) {
         // The order changes from round to round, so that none has always the same neighbour.
         let places = versus.targets.len();
-        for target in (0..places).map(|place| &versus.targets[(place + round) % places]) {
+        for place in (0..places).map(|place| (place + round) % places) {
             let title = format!("round {} of {}, ", round + 1, versus.rounds);
-            let report = run_once(&versus.scenario, target, options, &title)?;
+            let target = &versus.targets[place];
+            let report = run_once(&versus.scenario, target, &labels[place], options, &title)?;
             print!("{}", table::faults(&report));
             runs.push(report);
         }
     }
-    let columns: Vec<(String, Figures)> = versus
-        .targets
-        .iter()
-        .map(|target| {
-            let name = target.name();
-            let figures = medians(runs.iter().filter(|run| run.target == name));
-            (name, figures)
+    let columns: Vec<(String, Figures)> = labels
+        .into_iter()
+        .map(|label| {
+            let figures = medians(runs.iter().filter(|run| run.target == label));
+            (label, figures)
         })
         .collect();
     println!("{}, medians of {}", versus.scenario.name(), versus.rounds);
@@ -130,10 +131,16 @@ fn run_compare(compare: &Compare, options: &Options) -> Result<ExitCode, Failure
     conclude(runs, &columns, options)
 }
 
-/// Starts the target, runs the scenario, ends the target.
-fn run_once(scenario: &Scenario, target: &Target, options: &Options, title: &str) -> Result<Report, Failure> {
+/// Starts the target, runs the scenario, ends the target. It is called by its label.
+fn run_once(
+    scenario: &Scenario,
+    target: &Target,
+    label: &str,
+    options: &Options,
+    title: &str,
+) -> Result<Report, Failure> {
     let machine = Machine::look();
-    let running = target.start(&options.access())?;
+    let running = target.start(label, &options.access())?;
     let progress = Progress::new(format!("{title}{} against {}", scenario.name(), running.name));
     let outcome = scenario.run(Bench::new(&running, &progress)?)?;
     Ok(Report::new(scenario, running.name.clone(), machine, outcome))

@@ -95,8 +95,8 @@ impl Target {
         }
     }
 
-    /// Starts the server if need be, and waits until it takes connections.
-    pub(crate) fn start(&self, access: &Access) -> Result<Running, Failure> {
+    /// Starts the server if need be, and waits until it takes connections. It is called by its label from then on.
+    pub(crate) fn start(&self, label: &str, access: &Access) -> Result<Running, Failure> {
         let credentials = Credentials::new(&access.app_id, &access.key, &access.secret);
         let (address, process, child) = match self {
             Self::At { address, pid } => (*address, pid.map(|pid| Process { pid }), None),
@@ -107,10 +107,22 @@ impl Target {
                 (SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Some(process), Some(child))
             }
         };
-        let mut running = Running { name: self.name(), address, credentials, process, server: child };
+        let mut running = Running { name: label.to_owned(), address, credentials, process, server: child };
         running.wait_for_port()?;
         Ok(running)
     }
+}
+
+/// What to call targets that run beside each other: their names, numbered from the second of one name on.
+pub(crate) fn labels(targets: &[Target]) -> Vec<String> {
+    let label = |(place, target): (usize, &Target)| {
+        let name = target.name();
+        match targets[..place].iter().filter(|other| other.name() == name).count() {
+            0 => name,
+            before => format!("{name}#{}", before + 1),
+        }
+    };
+    targets.iter().enumerate().map(label).collect()
 }
 
 /// The app that the bench uses.
@@ -287,6 +299,13 @@ mod tests {
         check("10.0.0.1:80", None);
         check("127.0.0.1:6001@x", None);
         check("reverb", None);
+    }
+
+    #[test]
+    fn targets_of_one_name_are_told_apart() {
+        let targets =
+            ["tidings", "floor", "tidings=/old/tidings", "tidings"].map(|text| text.parse().unwrap());
+        assert_eq!(labels(&targets), ["tidings", "floor", "tidings#2", "tidings#3"]);
     }
 
     #[test]
