@@ -7,6 +7,7 @@ mod brands;
 mod changing;
 mod faults;
 mod home;
+mod measuring;
 mod model;
 mod sending;
 

@@ -9,6 +9,7 @@ mod announcements;
 pub mod apps;
 mod brands;
 pub mod deliveries;
+pub mod metrics;
 pub mod notifications;
 pub mod sending;
 pub mod settings;

@@ -144,6 +144,7 @@ pub(super) fn add(work: &mut Work<'_>, new: NewNotification, now: Timestamp) -> 
         work.connection.prepare_cached(BURY)?.execute(named_params! {":id": id, ":now": now})?;
         return Ok(Added::New(id));
     }
+    work.count_created();
     let notification =
         Notification { id, owner, content, created_at: now, seen_at: None, read_at: None, archived_at: None };
     announce(work, owner, News::Created(Box::new(notification)), now)?;

@@ -19,7 +19,10 @@ use super::{
     Store, announcements, report,
     writer::{Teller, Work, Writer},
 };
-use crate::{Announcement, StoreError};
+use crate::{
+    Announcement, StoreError,
+    metrics::{StoreMetrics, timed},
+};
 
 /// How many read at a time, each on a connection of its own.
 const READERS: usize = 4;
@@ -34,6 +37,7 @@ pub struct SharedStore {
     pub(super) path: Arc<Path>,
     writer: Writer,
     readers: Arc<Readers>,
+    metrics: Arc<StoreMetrics>,
 }
 
 /// What has been committed and is to be told, in the order of commits; the server's side of the store.
@@ -77,13 +81,20 @@ impl SharedStore {
 
     fn open(data_dir: &Path, teller: Option<Teller>) -> Result<Self, StoreError> {
         let Store { path, connection } = Store::open(data_dir)?;
-        let writer = Writer::start(path.clone(), connection, teller);
+        let metrics = Arc::new(StoreMetrics::new());
+        let writer = Writer::start(path.clone(), connection, teller, metrics.clone());
         let readers = Readers {
             free: Mutex::default(),
             permits: Arc::new(Semaphore::new(READERS)),
             places: Semaphore::new(READS),
         };
-        Ok(SharedStore { path: path.into(), writer, readers: Arc::new(readers) })
+        Ok(SharedStore { path: path.into(), writer, readers: Arc::new(readers), metrics })
+    }
+
+    /// What is counted of its work, by whatever clone of it.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<StoreMetrics> {
+        &self.metrics
     }
 
     /// Whether all that is committed has been told, and that is committed too.
@@ -111,7 +122,7 @@ impl SharedStore {
     {
         let _place = self.readers.places.try_acquire().map_err(|_| StoreError::Overloaded)?;
         let permit = self.readers.permits.clone().acquire_owned().await.map_err(|_| StoreError::Stopped)?;
-        let (path, readers) = (self.path.clone(), self.readers.clone());
+        let (path, readers, metrics) = (self.path.clone(), self.readers.clone(), self.metrics.clone());
         let read = move || {
             // Kept to the end, also when nobody waits for the answer any more.
             let _permit = permit;
@@ -120,9 +131,10 @@ impl SharedStore {
                 Some(connection) => connection,
                 None => super::connect(&path)?,
             };
-            let done = work(&connection).map_err(|error| report(&path, error));
+            let (done, took) = timed(|| work(&connection));
             readers.free.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            done
+            metrics.read(took);
+            done.map_err(|error| report(&path, error))
         };
         task::spawn_blocking(read).await.unwrap_or(Err(StoreError::Stopped))
     }

@@ -16,7 +16,10 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::{announcements, report};
-use crate::{Announcement, StoreError};
+use crate::{
+    Announcement, StoreError,
+    metrics::{StoreMetrics, timed},
+};
 
 /// How many jobs may wait.
 const QUEUE: usize = 4096;
@@ -45,6 +48,8 @@ pub(super) struct Work<'c> {
     pub(super) connection: &'c Connection,
     /// The last notification's number.
     pub(super) last_id: i64,
+    /// How many notifications it adds for users to see.
+    created: u64,
     /// What is to be told once it is committed.
     announcements: Vec<Announcement>,
 }
@@ -63,13 +68,19 @@ struct Pending<T, F> {
 
 impl Writer {
     /// Starts the thread on a connection of its own. Without a teller, announcements are left to whoever serves.
-    pub(super) fn start(path: PathBuf, connection: Connection, teller: Option<Teller>) -> Self {
+    pub(super) fn start(
+        path: PathBuf,
+        connection: Connection,
+        teller: Option<Teller>,
+        metrics: Arc<StoreMetrics>,
+    ) -> Self {
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
         let path: Arc<Path> = path.into();
         let thread = Thread {
             path: path.clone(),
             connection,
             teller,
+            metrics,
             has_begun: false,
             seen_seq: 0,
             deleted_seq: 0,
@@ -127,10 +138,11 @@ impl Work<'_> {
             return Err(undone());
         }
         self.connection.prepare_cached("SAVEPOINT attempt")?.execute([])?;
-        let announced = self.announcements.len();
+        let (announced, created) = (self.announcements.len(), self.created);
         let done = work(self);
         if done.is_err() {
             self.announcements.truncate(announced);
+            self.created = created;
             if !self.connection.is_autocommit() {
                 self.connection.prepare_cached("ROLLBACK TO attempt")?.execute([])?;
             }
@@ -139,6 +151,11 @@ impl Work<'_> {
             self.connection.prepare_cached("RELEASE attempt")?.execute([])?;
         }
         done
+    }
+
+    /// Counts a notification that a user will see.
+    pub(super) fn count_created(&mut self) {
+        self.created += 1;
     }
 
     /// Notes what is to be told; it is in the table already.
@@ -158,6 +175,7 @@ struct Thread {
     path: Arc<Path>,
     connection: Connection,
     teller: Option<Teller>,
+    metrics: Arc<StoreMetrics>,
     /// Whether it has committed before; what was announced until then is left over.
     has_begun: bool,
     /// The last announcement that this thread knows of.
@@ -200,9 +218,15 @@ impl Thread {
     }
 
     fn commit(&mut self, mut group: Vec<Box<dyn Job>>, jobs: &mpsc::Receiver<Box<dyn Job>>) {
-        let committed = self.transact(&mut group);
+        let (committed, took) = timed(|| self.transact(&mut group));
+        if !group.is_empty() {
+            match &committed {
+                Ok((_, created)) => self.metrics.committed(group.len(), *created, took),
+                Err(_) => self.metrics.commit_failed(took),
+            }
+        }
         match committed {
-            Ok(announcements) => {
+            Ok((announcements, _)) => {
                 if let Some(teller) = &self.teller {
                     for announcement in announcements {
                         self.seen_seq = self.seen_seq.max(announcement.seq);
@@ -226,12 +250,13 @@ impl Thread {
         }
     }
 
-    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<Vec<Announcement>> {
+    /// Returns what is to be told, and how many notifications were added.
+    fn transact(&mut self, group: &mut [Box<dyn Job>]) -> rusqlite::Result<(Vec<Announcement>, u64)> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let last_id = transaction
             .prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'notifications'")?
             .query_row([], |row| row.get(0))?;
-        let mut work = Work { connection: &transaction, last_id, announcements: Vec::new() };
+        let mut work = Work { connection: &transaction, last_id, created: 0, announcements: Vec::new() };
         let mut deleted = self.deleted_seq;
         if let Some(teller) = &self.teller {
             let told = teller.told.load(Ordering::Acquire);
@@ -244,11 +269,11 @@ impl Thread {
         for job in group {
             job.run(&mut work);
         }
-        let announcements = work.announcements;
+        let Work { announcements, created, .. } = work;
         transaction.commit()?;
         self.deleted_seq = deleted;
         self.has_begun = true;
-        Ok(announcements)
+        Ok((announcements, created))
     }
 }
 
