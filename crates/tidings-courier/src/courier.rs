@@ -13,6 +13,7 @@ use tidings_protocol::{App, webhook::Webhook};
 use tidings_store::{
     SharedStore, StoreError,
     deliveries::{Target, TargetId},
+    metrics::Histogram,
     time::Timestamp,
 };
 use tokio::{
@@ -62,6 +63,10 @@ pub struct Counts {
     pub dead: AtomicU64,
     /// How many wait, as of some seconds ago.
     pub waiting: AtomicU64,
+    /// How long it took until a request was taken, in seconds.
+    pub taken_seconds: Mutex<Histogram>,
+    /// How long it took until it was known that a request was not taken, in seconds.
+    pub failed_seconds: Mutex<Histogram>,
 }
 
 /// To whom a worker delivers: it may change while the worker runs.

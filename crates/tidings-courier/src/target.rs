@@ -2,7 +2,7 @@
 
 use std::{
     iter,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -298,10 +298,20 @@ impl Errand {
         let request = request.body(Full::new(Bytes::from(body)));
         let request = request.map_err(|error| PostError::Unreachable(error.to_string()));
         let sent = match request {
-            Ok(request) => self.means.client.send(request).await,
+            Ok(request) => self.send(request).await,
             Err(error) => Err(error),
         };
         sent.map_err(|error| self.failure(&error))
+    }
+
+    /// Sends it, and counts how long that took.
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<(), PostError> {
+        let started = Instant::now();
+        let sent = self.means.client.send(request).await;
+        let counts = &self.means.counts;
+        let seconds = if sent.is_ok() { &counts.taken_seconds } else { &counts.failed_seconds };
+        seconds.lock().unwrap_or_else(PoisonError::into_inner).add(started.elapsed().as_secs_f64());
+        sent
     }
 
     fn failure(&self, error: &PostError) -> Failure {
