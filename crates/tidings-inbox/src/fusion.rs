@@ -16,7 +16,7 @@ use tidings_store::{
 
 use crate::{
     Entrance, Inbox, brands,
-    http::{self, Call, Reply},
+    http::{self, AuthFailure, Call, Reply},
     sid::SidError,
     wire,
 };
@@ -446,7 +446,11 @@ fn refused(refusal: &Refusal, nothing: Nothing) -> Reply {
         }
     };
     tracing::info!(class, reason = error, "inbox call refused");
-    http::json(StatusCode::OK, &body(error))
+    let mut reply = http::json(StatusCode::OK, &body(error));
+    if class == 401 {
+        reply.extensions_mut().insert(AuthFailure::Login);
+    }
+    reply
 }
 
 /// Our own trouble: passing or not.

@@ -56,6 +56,17 @@ pub(crate) struct Call {
 #[derive(Clone)]
 struct Reason(Cow<'static, str>);
 
+/// Whose credentials were refused: an extension of the answer, for whoever counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthFailure {
+    /// A sender or an operator has no key, or one that does not open this.
+    Key,
+    /// A page has no login, or one that has ended; or it did not get one.
+    Login,
+    /// A page asked for a channel, and got no signature.
+    Channel,
+}
+
 /// Who speaks at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Door {
@@ -118,7 +129,7 @@ impl Inbox {
             if is_for_keys && !self.has_key(&parts.headers) { Ok(body.unwrap_or_default()) } else { body };
         let shown = mount.clone().or_else(named).or_else(|| self.brands.first());
         let (method, segments) = (parts.method.clone(), segments.iter().map(ToString::to_string).collect());
-        let reply = if prefix.is_some() && mount.is_none() {
+        let mut reply = if prefix.is_some() && mount.is_none() {
             unknown_brand(door)
         } else {
             match door {
@@ -140,6 +151,9 @@ impl Inbox {
                 },
             }
         };
+        if let Some(failure) = auth_failure(door, reply.status()) {
+            reply.extensions_mut().insert(failure);
+        }
         if reply.status().is_client_error() || reply.status().is_server_error() {
             let reason = reply.extensions().get::<Reason>().map_or("", |reason| &reason.0);
             let (path, status) = (masked(&path), reply.status().as_u16());
@@ -149,6 +163,18 @@ impl Inbox {
             Door::Fusion | Door::Own => shared_with_pages(reply, origin.as_ref(), shown.as_deref()),
             Door::Onsite | Door::Admin => reply,
         }
+    }
+}
+
+/// What credentials the answer refuses, as its status says. The CRM's pages are told with 200: their door says it itself.
+fn auth_failure(door: Door, status: StatusCode) -> Option<AuthFailure> {
+    match (door, status) {
+        (Door::Onsite | Door::Admin, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+            Some(AuthFailure::Key)
+        }
+        (Door::Own, StatusCode::UNAUTHORIZED) => Some(AuthFailure::Login),
+        (Door::Fusion, StatusCode::FORBIDDEN) => Some(AuthFailure::Channel),
+        _ => None,
     }
 }
 

@@ -26,7 +26,7 @@ pub use admin::webhook_json;
 pub use announce::Announce;
 pub use brands::{Brands, DEFAULT_REGION, Reading, hash, merge, new_key};
 pub use content::{ContentError, Fields};
-pub use http::{BodyError, is_path};
+pub use http::{AuthFailure, BodyError, is_path};
 pub use sid::is_sid_url;
 pub use template::Template;
 
