@@ -2,12 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::{Path, PathBuf},
+    process,
+    sync::Arc,
     time::Duration,
 };
 
 use serde_json::{Value, json};
+use tidings_inbox::{Brands, hash};
 use tidings_protocol::{app::AppSecret, limit::Limit, origin::AllowedOrigins};
-use tidings_server::{Clock, Drain};
+use tidings_server::{Clock, Drain, InboxParts, Server};
+use tidings_store::{Brand, BrandId, KeyScope, SharedStore, settings::Origins};
 use tokio::time::timeout;
 
 use crate::harness::{Client, DEADLINE, TestServer, app, open};
@@ -17,8 +23,8 @@ const DOCUMENTATION: &str = include_str!("../docs/metrics.md");
 const ALERTS: &str = include_str!("../ops/alerts.yml");
 
 /// Labels whose values are few, whoever connects.
-const LABELS: [&str; 10] =
-    ["app", "kind", "code", "route", "status", "le", "reason", "scope", "result", "version"];
+const LABELS: [&str; 11] =
+    ["app", "kind", "code", "route", "status", "le", "reason", "scope", "result", "operation", "version"];
 
 /// The samples of a scrape by name and labels. The text is checked on the way: every sample belongs to the family that
 /// was declared last.
@@ -58,7 +64,7 @@ fn scrape(text: &str) -> BTreeMap<String, f64> {
 }
 
 /// Asks until the sample has the value: counts of a socket's end come when its task has ended.
-async fn soon(server: &TestServer, sample: &str, value: f64) {
+pub(crate) async fn soon(server: &TestServer, sample: &str, value: f64) {
     let asked = async {
         loop {
             let text = server.apps.metrics_text();
@@ -120,6 +126,9 @@ async fn what_happens_is_counted() {
         .await;
     one.expect("pusher:subscription_error", "private-x").await;
     soon(&server, r#"tidings_auth_failures_total{reason="subscription"}"#, 1.0).await;
+    one.send(&json!({"event": "pusher:signin", "data": {"auth": "test-key:0", "user_data": "{}"}})).await;
+    one.frame().await.expect("an error");
+    soon(&server, r#"tidings_auth_failures_total{reason="signin"}"#, 1.0).await;
     let mut unknown = Client { ws: open(&server, "/app/nobodys").await, socket_id: String::new() };
     unknown.expect_closed(4001).await;
     soon(&server, r#"tidings_auth_failures_total{reason="unknown_app"}"#, 1.0).await;
@@ -149,37 +158,213 @@ async fn what_happens_is_counted() {
     soon(&server, "tidings_draining", 1.0).await;
 }
 
-/// The metrics that a text names.
-fn named(text: &str) -> BTreeSet<&str> {
-    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| ["tidings_", "process_"].iter().any(|prefix| word.starts_with(prefix))).collect()
+/// A store's directory, gone at its end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = env::temp_dir().join(format!("tidings-metrics-{}-{name}", process::id()));
+        let _ = fs::remove_dir_all(&path);
+        Directory(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A server with an inbox, of a brand whose senders show "the-key". Its clock stands still, so that it does nothing by
+/// itself.
+async fn server_with_inbox(data_dir: &Path) -> TestServer {
+    let id = BrandId::new(7).expect("a number that a brand may have");
+    let brand = Brand {
+        id,
+        name: "acorn".to_owned(),
+        app_id: "1".to_owned(),
+        region: "eu".to_owned(),
+        sid_url: None,
+        test_sid: true,
+        allowed_origins: Origins::default(),
+    };
+    let brands = Brands::new(vec![brand], vec![(hash("the-key"), KeyScope::Brand(id))]);
+    brands.take(brands.begin_reading(), (Vec::new(), Vec::new()));
+    let (store, announcements) = SharedStore::serve(data_dir).expect("a store");
+    let parts = InboxParts { store, announcements, brands: Arc::new(brands) };
+    TestServer::start_prepared(app(), Clock::manual(), |server: &mut Server| server.open_inbox(parts)).await
+}
+
+/// A request to the inbox as text; `header` is a line, with its end, or nothing.
+fn to_inbox(method: &str, path: &str, header: &str, body: &str) -> String {
+    let length = body.len();
+    format!("{method} {path} HTTP/1.1\r\nhost: test\r\n{header}content-length: {length}\r\n\r\n{body}")
 }
 
 #[tokio::test]
-async fn dashboard_and_alerts_ask_for_what_there_is() {
+async fn the_work_of_the_inbox_is_counted() {
+    let directory = Directory::new("inbox");
+    let server = server_with_inbox(&directory.0).await;
+    let is = |samples: &[(&str, f64)]| {
+        let scraped = scrape(&server.apps.metrics_text());
+        for (sample, value) in samples {
+            assert_eq!(scraped.get(*sample), Some(value), "{sample}");
+        }
+    };
+    let created = "tidings_inbox_created_total";
+    let commits = r#"tidings_store_duration_seconds_count{operation="commit"}"#;
+    let reads = r#"tidings_store_duration_seconds_count{operation="read"}"#;
+    let (rows, single_rows) = ("tidings_store_batch_rows_sum", r#"tidings_store_batch_rows_bucket{le="1"}"#);
+    is(&[(created, 0.0), (commits, 0.0), (reads, 0.0), (rows, 0.0)]);
+
+    let send = async |id: u32, more: &str| {
+        let body = format!(r#"{{"title": "Hello"{more}, "activity": {{"id": {id}, "user_id": "ann"}}}}"#);
+        let key = "x-api-key: the-key\r\n";
+        let (status, text) = server.request(&to_inbox("POST", "/channels/site/single", key, &body)).await;
+        assert_eq!(status, 200, "{text}");
+    };
+    send(1, "").await;
+    send(2, "").await;
+    is(&[(created, 2.0), (commits, 2.0), (rows, 2.0), (single_rows, 2.0), (reads, 0.0)]);
+    // What is known is stored no second time, and what is over when it comes is seen by nobody.
+    send(2, "").await;
+    send(3, r#", "expires_at": "2001-01-01T00:00:00Z""#).await;
+    is(&[(created, 2.0), (commits, 4.0), (rows, 4.0), (single_rows, 4.0), (reads, 0.0)]);
+
+    let login = "authtoken: 99999999-9999-9999-9999-999999999999-9999\r\n";
+    let (_, answer) = server.request(&to_inbox("POST", "/Platform/LoginAuthToken", login, "")).await;
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    let token = format!("authtoken: {}\r\n", answer["Data"]["JwtToken"].as_str().expect("a token"));
+    is(&[(created, 2.0), (commits, 5.0), (reads, 0.0)]);
+    // Who it is, and what there is.
+    let (status, _) = server.request(&to_inbox("GET", "/inbox/v1/counts", &token, "")).await;
+    assert_eq!(status, 200);
+    is(&[(created, 2.0), (commits, 5.0), (rows, 5.0), (reads, 2.0)]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn credentials_that_the_inbox_refuses_are_counted() {
+    let directory = Directory::new("refused");
+    let server = server_with_inbox(&directory.0).await;
+    let wrong_key = "x-api-key: another\r\n";
+    let key_of_brand = "authorization: Bearer the-key\r\n";
+    let wrong_token = "authtoken: nobodys\r\n";
+    for (reason, requests) in [
+        (
+            "inbox_key",
+            [
+                ("POST", "/channels/site/single", wrong_key, 401),
+                ("POST", "/channels/site/batch", "", 401),
+                ("GET", "/inbox-admin/v1/users/ann", wrong_key, 401),
+                ("GET", "/inbox-admin/v1/webhooks", key_of_brand, 403),
+            ],
+        ),
+        (
+            "inbox_login",
+            [
+                ("POST", "/Platform/LoginAuthToken", wrong_token, 200),
+                ("GET", "/Notifications/v2/user-notifications", wrong_token, 200),
+                ("GET", "/Notifications/v2/user-notification/1", "", 200),
+                ("GET", "/inbox/v1/counts", wrong_token, 401),
+            ],
+        ),
+        (
+            "inbox_channel",
+            [
+                ("POST", "/external/pusher/acorn", "", 403),
+                ("POST", "/external/pusher/acorn?authToken=nobodys", "", 403),
+                ("GET", "/external/pusher/acorn?authToken=nobodys", "", 403),
+                ("GET", "/b/acorn/external/pusher/acorn", "", 403),
+            ],
+        ),
+    ] {
+        for (method, path, header, expected) in requests {
+            let (status, text) = server.request(&to_inbox(method, path, header, "")).await;
+            assert_eq!(status, expected, "{path}: {text}");
+        }
+        let counted = scrape(&server.apps.metrics_text());
+        let sample = format!("tidings_auth_failures_total{{reason=\"{reason}\"}}");
+        assert_eq!(counted.get(&sample), Some(&4.0), "{reason}");
+    }
+    // What is wrong with something else is none.
+    for (method, path, header, expected) in [
+        ("GET", "/channels/site/single", wrong_key, 405),
+        ("GET", "/inbox-admin/v1/nothing", key_of_brand, 404),
+        ("GET", "/api/v1/config/nobody", "", 404),
+    ] {
+        assert_eq!(server.request(&to_inbox(method, path, header, "")).await.0, expected, "{path}");
+    }
+    let counted = scrape(&server.apps.metrics_text());
+    let failures = counted.iter().filter(|(sample, _)| sample.starts_with("tidings_auth_failures_total"));
+    assert_eq!(failures.map(|(_, count)| *count).collect::<Vec<_>>(), [4.0, 4.0, 4.0]);
+    server.stop().await;
+}
+
+/// The metrics that a text names.
+fn named(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let prefixes = ["tidings_", "process_"];
+    words.filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix))).collect()
+}
+
+/// The labels by which a text of queries selects.
+fn selected(text: &str) -> Vec<&str> {
+    let selectors = text.match_indices('{').filter(|(at, _)| {
+        let before = text[..*at].chars().next_back();
+        before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_')
+    });
+    let labels = selectors.flat_map(|(at, _)| {
+        let inside = text[at + 1..].split('}').next().expect("a first part");
+        inside.split(',').map(|label| label.split(['=', '!']).next().expect("a first part"))
+    });
+    labels.collect()
+}
+
+#[tokio::test]
+async fn dashboard_alerts_and_documentation_name_what_there_is() {
     let server = TestServer::start().await;
     let text = server.apps.metrics_text();
-    let mut known: BTreeSet<String> = scrape(&text).into_keys().collect();
-    for family in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
-        let (name, kind) = family.split_once(' ').expect("a name and a kind");
-        known.insert(if kind == "histogram" { format!("{name}_bucket") } else { name.to_owned() });
-    }
+    scrape(&text);
+    // Each family with the names of its samples.
+    let told: BTreeMap<&str, Vec<String>> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .map(|(name, kind)| {
+            let suffixes: &[&str] = if kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            (name, suffixes.iter().map(|suffix| format!("{name}{suffix}")).collect())
+        })
+        .collect();
+    let known: BTreeSet<&str> = told.values().flatten().map(String::as_str).collect();
+
     let dashboard: Value = serde_json::from_str(DASHBOARD).expect("JSON");
-    for panel in dashboard["panels"].as_array().expect("panels") {
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let mut asked: Vec<&str> = targets.map(|target| target["expr"].as_str().expect("a query")).collect();
+    let variables = dashboard["templating"]["list"].as_array().expect("variables");
+    asked.extend(variables.iter().filter_map(|variable| variable["query"].as_str()));
+    let shown: BTreeSet<&str> = asked.iter().flat_map(|query| named(query)).collect();
+    for panel in panels {
         let asked = panel["targets"].to_string();
         assert!(!named(&asked).is_empty(), "{panel}");
     }
-    for name in named(DASHBOARD).union(&named(ALERTS)) {
-        assert!(known.contains(*name), "{name} is asked for and never told");
+    asked.push(ALERTS);
+    for query in asked {
+        for name in named(query) {
+            assert!(known.contains(name), "{name} is asked for and never told");
+        }
+        for label in selected(query) {
+            let of_scrape = ["instance", "job"].contains(&label);
+            assert!(of_scrape || LABELS.contains(&label), "no metric has the label {label}");
+        }
     }
-    let documented = named(DOCUMENTATION);
-    for name in documented.iter().filter(|name| **name != "process_") {
-        assert!(text.contains(&format!("# TYPE {name} ")), "{name} is documented and never told");
+    for (name, samples) in told.iter().filter(|(name, _)| name.starts_with("tidings_")) {
+        assert!(samples.iter().any(|sample| shown.contains(&**sample)), "{name} is told and never shown");
     }
-    let told = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
-    let shown = named(DASHBOARD);
-    for name in told.filter(|name| name.starts_with("tidings_")) {
-        assert!(shown.iter().any(|shown| shown.starts_with(name)), "{name} is told and never shown");
-        assert!(documented.contains(name), "{name} is told and not documented");
-    }
+    // Those of the process are what they are in every Prometheus client, and are not listed.
+    let mut documented = named(DOCUMENTATION);
+    assert!(documented.remove("process_"));
+    let of_the_process = |name: &str| name.starts_with("process_");
+    let told: BTreeSet<&str> = told.into_keys().filter(|name| !of_the_process(name)).collect();
+    assert_eq!(documented, told);
 }

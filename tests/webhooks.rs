@@ -1,6 +1,15 @@
 //! What backends are told of what happens in channels, and when. The clock is moved by hand.
 
-use std::{env, fs, path::PathBuf, process, time::Duration};
+use std::{
+    env, fs,
+    path::PathBuf,
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use tidings_courier::Settings;
@@ -18,13 +27,18 @@ use tokio::{
     time::timeout,
 };
 
-use crate::harness::{Client, DEADLINE, TestServer, app};
+use crate::{
+    harness::{Client, DEADLINE, TestServer, app},
+    metrics::soon,
+};
 
 /// A backend that takes what it is told, and a directory for the server's store.
 struct Backend {
     directory: PathBuf,
     url: String,
     events: mpsc::Receiver<Value>,
+    /// Whether it takes what comes; else it answers with 500.
+    takes: Arc<AtomicBool>,
     receiving: JoinHandle<()>,
     clock: Clock,
 }
@@ -36,12 +50,14 @@ impl Backend {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
         let url = format!("http://{}/webhooks", listener.local_addr().expect("it is bound"));
         let (sender, events) = mpsc::channel(1000);
+        let takes = Arc::new(AtomicBool::new(true));
+        let taking = takes.clone();
         let receiving = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(receive(stream, sender.clone()));
+                tokio::spawn(receive(stream, sender.clone(), taking.clone()));
             }
         });
-        Backend { directory, url, events, receiving, clock: Clock::manual() }
+        Backend { directory, url, events, takes, receiving, clock: Clock::manual() }
     }
 
     /// An app whose backend wants these.
@@ -88,7 +104,7 @@ impl Drop for Backend {
 }
 
 /// Takes requests on one connection, checks their signatures, and passes their events on.
-async fn receive(mut stream: TcpStream, sender: mpsc::Sender<Value>) {
+async fn receive(mut stream: TcpStream, sender: mpsc::Sender<Value>, takes: Arc<AtomicBool>) {
     let mut bytes = Vec::new();
     while stream.read_buf(&mut bytes).await.is_ok_and(|count| count > 0) {
         let text = String::from_utf8(bytes.clone()).expect("UTF-8");
@@ -99,6 +115,12 @@ async fn receive(mut stream: TcpStream, sender: mpsc::Sender<Value>) {
             continue;
         }
         assert_eq!(header("x-pusher-signature: "), Some(auth::webhook::sign(&app(), body).as_str()));
+        if !takes.load(Ordering::Relaxed) {
+            bytes.clear();
+            let refusal = b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+            stream.write_all(refusal).await.expect("the courier reads");
+            continue;
+        }
         let payload: Value = serde_json::from_str(body).expect("JSON");
         for event in payload["events"].as_array().expect("events") {
             sender.send(event.clone()).await.expect("the test reads");
@@ -115,6 +137,38 @@ fn channel_event(name: &str, channel: &str) -> Value {
 async fn leave(server: &TestServer, client: &mut Client, channel: &str) {
     client.send(&json!({"event": "pusher:unsubscribe", "data": {"channel": channel}})).await;
     server.vacated(channel).await;
+}
+
+#[tokio::test]
+async fn requests_are_counted_and_timed() {
+    let mut backend = Backend::new("timed").await;
+    let server = backend.server([WebhookKind::ChannelOccupied], "*").await;
+    let (taken, failed) = (
+        r#"tidings_webhook_duration_seconds_count{result="taken"}"#,
+        r#"tidings_webhook_duration_seconds_count{result="failed"}"#,
+    );
+    soon(&server, taken, 0.0).await;
+    let mut client = server.connect().await;
+    for room in ["a", "b"] {
+        client.subscribe(&server, room, None).await;
+    }
+    for _ in ["a", "b"] {
+        backend.next().await;
+    }
+    soon(&server, r#"tidings_webhook_deliveries_total{result="taken"}"#, 2.0).await;
+    soon(&server, taken, 2.0).await;
+    soon(&server, failed, 0.0).await;
+
+    // Nobody takes the next, and the clock stands still: it is not tried again.
+    backend.takes.store(false, Ordering::Relaxed);
+    client.subscribe(&server, "c", None).await;
+    soon(&server, r#"tidings_webhook_deliveries_total{result="failed"}"#, 1.0).await;
+    soon(&server, failed, 1.0).await;
+    soon(&server, taken, 2.0).await;
+    // A store of commits and reads is behind the queue.
+    let text = server.apps.metrics_text();
+    assert!(text.contains("tidings_store_duration_seconds_count{operation=\"commit\"} "), "{text}");
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -69,6 +69,8 @@ pub enum Output<S> {
     Publish(Publication),
     /// Register the user; the success has been sent.
     SignIn(User),
+    /// Count a signin that was refused; what is to be told of it has been sent.
+    SigninRefused,
     /// Close the connection, and nothing after.
     Close(Close),
 }
@@ -203,6 +205,7 @@ impl<S> Connection<S> {
             ClientFrame::Signin(signin) => {
                 if let Err(error) = self.sign_in(&signin, out) {
                     self.error(error, now, out);
+                    out.push(Output::SigninRefused);
                 }
             }
             ClientFrame::ClientEvent(event) => match self.client_event(event, now) {

@@ -46,6 +46,7 @@ impl Announce for Node {
 /// Starts the inbox's tasks; they end with the runtime, or when the store is closed.
 pub(crate) fn start(node: &Arc<Node>, parts: InboxParts) -> Arc<Inbox> {
     let InboxParts { store, announcements, brands } = parts;
+    node.metrics.follow(&store);
     let clock = node.clock.clone();
     let outside =
         Outside { now: Arc::new(move || Timestamp::from_unix(clock.unix())), random: random::bytes };

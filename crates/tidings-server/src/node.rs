@@ -265,9 +265,12 @@ pub(crate) fn frame<S>(output: &Output<S>) -> Option<Frame> {
     match output {
         Output::Send(frame) => Some(Frame::text(&frame.encode())),
         Output::Ping => Some(Frame::ping()),
-        Output::Join(_) | Output::Leave(_) | Output::Publish(_) | Output::SignIn(_) | Output::Close(_) => {
-            None
-        }
+        Output::Join(_)
+        | Output::Leave(_)
+        | Output::Publish(_)
+        | Output::SignIn(_)
+        | Output::SigninRefused
+        | Output::Close(_) => None,
     }
 }
 

@@ -113,10 +113,8 @@ impl Server {
     }
 
     /// Has an inbox as well; call it within a runtime.
-    #[must_use]
-    pub fn with_inbox(self, parts: InboxParts) -> Self {
-        let inbox = inbox::start(&self.node, parts);
-        Server { inbox: Some(inbox), ..self }
+    pub fn open_inbox(&mut self, parts: InboxParts) {
+        self.inbox = Some(inbox::start(&self.node, parts));
     }
 
     /// Speaks TLS, and nothing else, at its address.

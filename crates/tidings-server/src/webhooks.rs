@@ -139,6 +139,7 @@ impl Webhooks {
     /// Starts both; call it within a runtime.
     pub(crate) fn start(node: &Arc<Node>, parts: WebhookParts) -> Self {
         let WebhookParts { store, settings } = parts;
+        node.metrics.follow(&store);
         node.happenings.open.store(true, Ordering::Relaxed);
         let courier = Courier::start(store.clone(), &settings, outside(node), node.metrics.webhooks.clone());
         let (stop, stopped) = watch::channel(());

@@ -552,6 +552,8 @@ fn metrics_have_a_listener_of_their_own() {
     {
         assert!(metrics.contains(&format!("\n{name} ")), "{metrics}");
     }
+    // The command serves an inbox, and so a store.
+    assert!(metrics.contains("\ntidings_inbox_created_total 0\n"), "{metrics}");
     assert_eq!(get(&address, "/readyz").0, "200");
     assert_eq!(get(&address, "/").0, "404");
     assert_eq!(

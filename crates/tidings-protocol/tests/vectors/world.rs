@@ -242,6 +242,7 @@ impl World {
                 Output::Leave(leave) => self.leave(name, leave),
                 Output::Publish(publication) => self.publish(&publication),
                 Output::SignIn(user) => self.sign_in(name, &user),
+                Output::SigninRefused => {}
                 Output::Close(close) => {
                     socket.frames.extend(ServerFrame::before_close(&close).map(|frame| frame.encode()));
                     socket.closed = Some((close.code(), close.message().into_owned()));

@@ -99,7 +99,7 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     let (shared, announcements) = SharedStore::serve(&config.data_dir)?;
     let webhooks = WebhookParts { store: shared.clone(), settings: config.outbound.clone() };
     let parts = InboxParts { store: shared, announcements, brands: in_use.brands.clone() };
-    let mut server = server.with_inbox(parts);
+    server.open_inbox(parts);
     server.tell_backends(webhooks);
     let bound = server.local_addr();
     let target = Target::of(&config).at(bound.port());

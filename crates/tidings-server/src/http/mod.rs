@@ -41,7 +41,7 @@ pub(crate) async fn answer(
     let path = uri.path();
     let (route, reply) = if let Some(inbox) = inbox.filter(|_| tidings_inbox::is_path(path)) {
         request.extensions_mut().insert(entrance);
-        ("inbox", answer_inbox(&inbox, request).await)
+        ("inbox", answer_inbox(&node, &inbox, request).await)
     } else {
         let fallback = fallback::is_ours(path);
         let mut reply = route(&node, &method, path, request).await.unwrap_or_else(|error| {
@@ -90,14 +90,18 @@ fn route_name(path: &str) -> &'static str {
     }
 }
 
-async fn answer_inbox(inbox: &Inbox, request: Request<Incoming>) -> Reply {
+async fn answer_inbox(node: &Node, inbox: &Inbox, request: Request<Incoming>) -> Reply {
     let (parts, body) = request.into_parts();
     let max = inbox.body_max(&parts);
     let body = signed::read_body(body, max).await.map_err(|error| match error {
         HttpError::BodyTooLarge { max } => BodyError::TooLarge { max },
         _ => BodyError::Incomplete,
     });
-    inbox.answer(parts, body).await.map(Body::Whole)
+    let reply = inbox.answer(parts, body).await;
+    if let Some(failure) = reply.extensions().get() {
+        node.metrics.inbox_unauthorized(*failure);
+    }
+    reply.map(Body::Whole)
 }
 
 async fn route(

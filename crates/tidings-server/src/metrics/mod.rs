@@ -10,14 +10,19 @@ mod text;
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use tidings_courier::Counts;
+use tidings_inbox::AuthFailure;
 use tidings_protocol::{Close, auth::request::RequestAuthError};
+use tidings_store::{
+    SharedStore,
+    metrics::{Histogram, StoreMetrics},
+};
 
 use crate::{http::HttpError, lock};
 
@@ -29,6 +34,8 @@ pub struct Metrics {
     auth_failures: Counters,
     rate_limited: Counters,
     pub(crate) webhooks: Arc<Counts>,
+    /// Where there is a store.
+    store: OnceLock<Arc<StoreMetrics>>,
 }
 
 /// The requests to one route.
@@ -41,30 +48,6 @@ struct Route {
 /// Counters of things that happen seldom, by a label of which there are few values.
 #[derive(Debug, Default)]
 pub(crate) struct Counters(Mutex<BTreeMap<&'static str, u64>>);
-
-/// How many took how long.
-#[derive(Clone, Debug, Default)]
-struct Histogram {
-    /// Those up to each of [`BOUNDS`], and after the last.
-    buckets: [u64; BOUNDS.len() + 1],
-    sum: Duration,
-}
-
-/// The upper ends of a histogram's buckets, as they are told and as they are.
-const BOUNDS: [(&str, Duration); 12] = [
-    ("0.00025", Duration::from_micros(250)),
-    ("0.0005", Duration::from_micros(500)),
-    ("0.001", Duration::from_millis(1)),
-    ("0.0025", Duration::from_micros(2_500)),
-    ("0.005", Duration::from_millis(5)),
-    ("0.01", Duration::from_millis(10)),
-    ("0.025", Duration::from_millis(25)),
-    ("0.05", Duration::from_millis(50)),
-    ("0.1", Duration::from_millis(100)),
-    ("0.25", Duration::from_millis(250)),
-    ("1", Duration::from_secs(1)),
-    ("5", Duration::from_secs(5)),
-];
 
 /// Frames and bytes that went one way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,12 +83,17 @@ impl Metrics {
         self.slow_consumers_closed.load(Ordering::Relaxed)
     }
 
+    /// Has the work of this store told as well.
+    pub(crate) fn follow(&self, store: &SharedStore) {
+        self.store.get_or_init(|| store.metrics().clone());
+    }
+
     /// A request has been answered.
     pub(crate) fn request(&self, route: &'static str, status: u16, took: Duration) {
         let mut routes = lock(&self.routes);
         let route = routes.entry(route).or_default();
         *route.by_status.entry(status).or_default() += 1;
-        route.durations.add(took);
+        route.durations.add(took.as_secs_f64());
     }
 
     /// A request has been refused.
@@ -134,6 +122,20 @@ impl Metrics {
         self.auth_failures.add("subscription");
     }
 
+    /// A user has not been signed in.
+    pub(crate) fn signin_refused(&self) {
+        self.auth_failures.add("signin");
+    }
+
+    /// Credentials of the inbox have been refused.
+    pub(crate) fn inbox_unauthorized(&self, failure: AuthFailure) {
+        self.auth_failures.add(match failure {
+            AuthFailure::Key => "inbox_key",
+            AuthFailure::Login => "inbox_login",
+            AuthFailure::Channel => "inbox_channel",
+        });
+    }
+
     /// A client event has been refused for its rate.
     pub(crate) fn client_event_limited(&self) {
         self.rate_limited.add("client_events");
@@ -158,13 +160,6 @@ impl Counters {
 
     fn all(&self) -> BTreeMap<&'static str, u64> {
         lock(&self.0).clone()
-    }
-}
-
-impl Histogram {
-    fn add(&mut self, took: Duration) {
-        self.buckets[BOUNDS.partition_point(|(_, bound)| *bound < took)] += 1;
-        self.sum += took;
     }
 }
 
@@ -204,19 +199,5 @@ impl EndedBy<'_> {
                 _ => "other",
             },
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_is_in_the_first_bucket_that_holds_it() {
-        let mut histogram = Histogram::default();
-        for took in [0, 250, 251, 1_000_000, 6_000_000] {
-            histogram.add(Duration::from_micros(took));
-        }
-        assert_eq!(histogram.buckets, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1]);
     }
 }

@@ -10,9 +10,10 @@ use std::{
 
 use tidings_courier::Counts;
 use tidings_protocol::channel::ChannelKind;
+use tidings_store::metrics::StoreMetrics;
 
 use super::{Traffic, process, text::Text};
-use crate::{apps::LiveApp, drain::Phase, node::Node};
+use crate::{apps::LiveApp, drain::Phase, lock, node::Node};
 
 pub(crate) use super::text::CONTENT_TYPE;
 
@@ -29,6 +30,7 @@ pub(crate) fn text(node: &Node) -> String {
     requests(&mut text, node);
     refusals(&mut text, node);
     webhooks(&mut text, &node.metrics.webhooks);
+    store(&mut text, node.metrics.store.get().map(|store| &**store));
     text.gauge("tidings_build_info", "Always 1; the version is a label.")
         .sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     text.gauge("tidings_draining", "1 from when the server has been told to leave.")
@@ -111,7 +113,7 @@ fn channels(text: &mut Text, apps: &[Arc<LiveApp>]) {
 }
 
 fn requests(text: &mut Text, node: &Node) {
-    let routes = crate::lock(&node.metrics.routes);
+    let routes = lock(&node.metrics.routes);
     let mut family = text.counter("tidings_http_requests_total", "HTTP requests that were answered.");
     for (route, requests) in &*routes {
         for (status, count) in &requests.by_status {
@@ -134,6 +136,35 @@ fn webhooks(text: &mut Text, counts: &Counts) {
     family.sample(&[("result", "dead")], read(&counts.dead));
     text.gauge("tidings_webhook_queue", "Events that wait for a webhook to take them.")
         .sample(&[], read(&counts.waiting));
+    let help =
+        "From a request to a webhook to its answer, by whether it was taken; one may carry several events.";
+    let mut family = text.histogram("tidings_webhook_duration_seconds", help);
+    family.histogram(&[("result", "taken")], &lock(&counts.taken_seconds));
+    family.histogram(&[("result", "failed")], &lock(&counts.failed_seconds));
+}
+
+/// Without a store there is nothing to tell of it.
+fn store(text: &mut Text, store: Option<&StoreMetrics>) {
+    let mut family =
+        text.counter("tidings_inbox_created_total", "Notifications that were stored for users to see.");
+    if let Some(store) = store {
+        family.sample(&[], store.created());
+    }
+    let commits = store.map(StoreMetrics::commits);
+    let help = "How long the store took, without what waited for its turn: to commit a group of changes until it is \
+                safe on disk, to read.";
+    let mut family = text.histogram("tidings_store_duration_seconds", help);
+    if let Some(commits) = &commits {
+        family.histogram(&[("operation", "commit")], &commits.seconds);
+    }
+    if let Some(store) = store {
+        family.histogram(&[("operation", "read")], &store.read_seconds());
+    }
+    let help = "Changes that one commit of the store held.";
+    let mut family = text.histogram("tidings_store_batch_rows", help);
+    if let Some(commits) = &commits {
+        family.histogram(&[], &commits.rows);
+    }
 }
 
 fn refusals(text: &mut Text, node: &Node) {

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::{BOUNDS, Histogram};
+use tidings_store::metrics::Histogram;
 
 /// What the text is, for the header of an answer.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -14,22 +14,22 @@ pub(super) struct Text(String);
 /// Metrics of one name.
 pub(super) struct Family<'a> {
     text: &'a mut Text,
-    name: &'static str,
+    name: &'a str,
 }
 
 /// The labels of a sample. Their values are ids of apps and words of this program: nothing in them needs an escape.
 pub(super) type Labels<'a> = &'a [(&'static str, &'a str)];
 
 impl Text {
-    pub(super) fn gauge(&mut self, name: &'static str, help: &'static str) -> Family<'_> {
+    pub(super) fn gauge<'a>(&'a mut self, name: &'a str, help: &str) -> Family<'a> {
         self.family(name, "gauge", help)
     }
 
-    pub(super) fn counter(&mut self, name: &'static str, help: &'static str) -> Family<'_> {
+    pub(super) fn counter<'a>(&'a mut self, name: &'a str, help: &str) -> Family<'a> {
         self.family(name, "counter", help)
     }
 
-    pub(super) fn histogram(&mut self, name: &'static str, help: &'static str) -> Family<'_> {
+    pub(super) fn histogram<'a>(&'a mut self, name: &'a str, help: &str) -> Family<'a> {
         self.family(name, "histogram", help)
     }
 
@@ -37,7 +37,7 @@ impl Text {
         self.0
     }
 
-    fn family(&mut self, name: &'static str, kind: &str, help: &str) -> Family<'_> {
+    fn family<'a>(&'a mut self, name: &'a str, kind: &str, help: &str) -> Family<'a> {
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));
         Family { text: self, name }
@@ -55,12 +55,12 @@ impl Family<'_> {
 
     pub(super) fn histogram(&mut self, labels: Labels<'_>, histogram: &Histogram) {
         let mut count = 0;
-        let bounds = BOUNDS.iter().map(|(bound, _)| *bound).chain(["+Inf"]);
-        for (bound, bucket) in bounds.zip(histogram.buckets) {
-            count += bucket;
-            self.suffixed("_bucket", &[labels, &[("le", bound)]].concat(), count);
+        for (bound, up_to_it) in histogram.cumulative() {
+            let bound = if bound.is_finite() { bound.to_string() } else { "+Inf".to_owned() };
+            self.suffixed("_bucket", &[labels, &[("le", &bound)]].concat(), up_to_it);
+            count = up_to_it;
         }
-        self.suffixed("_sum", labels, histogram.sum.as_secs_f64());
+        self.suffixed("_sum", labels, histogram.sum());
         self.suffixed("_count", labels, count);
     }
 
@@ -76,8 +76,6 @@ impl Family<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -87,7 +85,7 @@ mod tests {
         let mut counter = text.counter("b_total", "Another.");
         counter.sample(&[("app", "1"), ("code", "4100")], 2);
         let mut histogram = Histogram::default();
-        histogram.add(Duration::from_millis(500));
+        histogram.add(0.75);
         text.histogram("c", "Times.").histogram(&[("route", "events")], &histogram);
         let text = text.into_string();
         assert!(text.starts_with(
@@ -96,9 +94,10 @@ mod tests {
              # HELP c Times.\n# TYPE c histogram\nc_bucket{route=\"events\",le=\"0.00025\"} 0\n"
         ));
         assert!(text.ends_with(
-            "c_bucket{route=\"events\",le=\"0.25\"} 0\nc_bucket{route=\"events\",le=\"1\"} 1\n\
-             c_bucket{route=\"events\",le=\"5\"} 1\nc_bucket{route=\"events\",le=\"+Inf\"} 1\n\
-             c_sum{route=\"events\"} 0.5\nc_count{route=\"events\"} 1\n"
+            "c_bucket{route=\"events\",le=\"0.5\"} 0\nc_bucket{route=\"events\",le=\"1\"} 1\n\
+             c_bucket{route=\"events\",le=\"2.5\"} 1\nc_bucket{route=\"events\",le=\"5\"} 1\n\
+             c_bucket{route=\"events\",le=\"10\"} 1\nc_bucket{route=\"events\",le=\"+Inf\"} 1\n\
+             c_sum{route=\"events\"} 0.75\nc_count{route=\"events\"} 1\n"
         ));
     }
 }

@@ -441,6 +441,7 @@ impl Task {
                 Output::SignIn(user) => {
                     self.live.sign_in(&self.socket, &user);
                 }
+                Output::SigninRefused => self.node.metrics.signin_refused(),
                 Output::Close(close) => self.close(&close),
             }
         }
