@@ -23,8 +23,20 @@ const DOCUMENTATION: &str = include_str!("../docs/metrics.md");
 const ALERTS: &str = include_str!("../ops/alerts.yml");
 
 /// Labels whose values are few, whoever connects.
-const LABELS: [&str; 11] =
-    ["app", "kind", "code", "route", "status", "le", "reason", "scope", "result", "operation", "version"];
+const LABELS: [&str; 12] = [
+    "app",
+    "app_id",
+    "kind",
+    "code",
+    "route",
+    "status",
+    "le",
+    "reason",
+    "scope",
+    "result",
+    "operation",
+    "version",
+];
 
 /// The samples of a scrape by name and labels. The text is checked on the way: every sample belongs to the family that
 /// was declared last.
@@ -40,7 +52,8 @@ fn scrape(text: &str) -> BTreeMap<String, f64> {
             let (name, kind) = kind.split_once(' ').expect("a name and a kind");
             assert_eq!(name, family);
             assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
-            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            let is_soketis = name.starts_with("soketi_") && name.ends_with("_bytes");
+            assert_eq!(kind == "counter" && !is_soketis, name.ends_with("_total"), "{line}");
         } else {
             let (sample, value) = line.rsplit_once(' ').expect("a sample and a value");
             let name = sample.split('{').next().expect("a name");
@@ -301,10 +314,49 @@ async fn credentials_that_the_inbox_refuses_are_counted() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn soketis_names_are_told_where_they_are_wanted() {
+    let server = TestServer::start_prepared(app(), Clock::system(), Server::tell_soketi_names).await;
+    let port = server.address.port();
+    let name = |stem: &str| format!("soketi_{port}_{stem}{{app_id=\"1\"}}");
+    let mut one = server.connect().await;
+    let other = server.connect().await;
+    one.subscribe(&server, "room", None).await;
+    let body = json!({"name": "e", "channel": "room", "data": "x"}).to_string();
+    let (_, published) = server.post("/apps/1/events", &body).await;
+    one.expect("e", "room").await;
+    let (_, channel) = server.get("/apps/1/channels/room", "").await;
+    assert_eq!(server.get("/apps/1/channels/no%20name", "").await.0, 400);
+    assert_eq!(server.get("/apps/1/channels/room/users", "").await.0, 400);
+    drop(other);
+    let count = |count: usize| f64::from(u32::try_from(count).expect("few"));
+    for (stem, value) in [
+        ("new_disconnections_total", 1.0),
+        ("connected", 1.0),
+        ("new_connections_total", 2.0),
+        ("http_calls_received_total", 2.0),
+        ("http_received_bytes", count(body.len())),
+        ("http_transmitted_bytes", count(published.len() + channel.len())),
+    ] {
+        soon(&server, &name(stem), value).await;
+    }
+    let told = scrape(&server.apps.metrics_text());
+    for (stem, ours) in [
+        ("socket_received_bytes", r#"tidings_ws_received_bytes_total{app="1"}"#),
+        ("socket_transmitted_bytes", r#"tidings_ws_sent_bytes_total{app="1"}"#),
+    ] {
+        assert_eq!(told.get(&name(stem)), told.get(ours), "{stem}");
+        assert!(told[ours] > 0.0, "{stem}");
+    }
+
+    let plain = TestServer::start().await;
+    assert!(!plain.apps.metrics_text().contains("soketi_"), "they are told to those alone who want them");
+}
+
 /// The metrics that a text names.
 fn named(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let prefixes = ["tidings_", "process_"];
+    let prefixes = ["tidings_", "process_", "soketi_6001_"];
     words.filter(|word| prefixes.iter().any(|prefix| word.starts_with(prefix))).collect()
 }
 
@@ -323,8 +375,9 @@ fn selected(text: &str) -> Vec<&str> {
 
 #[tokio::test]
 async fn dashboard_alerts_and_documentation_name_what_there_is() {
-    let server = TestServer::start().await;
-    let text = server.apps.metrics_text();
+    let server = TestServer::start_prepared(app(), Clock::system(), Server::tell_soketi_names).await;
+    let port = server.address.port();
+    let text = server.apps.metrics_text().replace(&format!("soketi_{port}_"), "soketi_6001_");
     scrape(&text);
     // Each family with the names of its samples.
     let told: BTreeMap<&str, Vec<String>> = text

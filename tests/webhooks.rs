@@ -168,7 +168,6 @@ async fn requests_are_counted_and_timed() {
     // A store of commits and reads is behind the queue.
     let text = server.apps.metrics_text();
     assert!(text.contains("tidings_store_duration_seconds_count{operation=\"commit\"} "), "{text}");
-    server.stop().await;
 }
 
 #[tokio::test]

@@ -38,6 +38,10 @@ pub(crate) struct LiveApp {
     pub(crate) closed_connections: Counters,
     /// What its clients have sent.
     pub(crate) received: SharedTraffic,
+    /// Its backends' requests that were carried out.
+    pub(crate) api_received: SharedTraffic,
+    /// The answers to those.
+    pub(crate) api_sent: SharedTraffic,
     backend_events: Mutex<Rate>,
     reads: Mutex<Rate>,
 }
@@ -122,6 +126,8 @@ impl LiveApp {
             opened_connections: AtomicU64::new(0),
             closed_connections: Counters::default(),
             received: SharedTraffic::default(),
+            api_received: SharedTraffic::default(),
+            api_sent: SharedTraffic::default(),
             backend_events: Mutex::default(),
             reads: Mutex::default(),
         }

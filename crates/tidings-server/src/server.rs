@@ -152,6 +152,11 @@ impl Server {
         Ok(address)
     }
 
+    /// Tells its metrics under soketi's names as well.
+    pub fn tell_soketi_names(&mut self) {
+        self.node.metrics.tell_soketi_names(self.local_addr().port());
+    }
+
     /// Tells backends what they want to know as well; call it within a runtime.
     pub fn tell_backends(&mut self, parts: WebhookParts) {
         self.webhooks = Some(Webhooks::start(&self.node, parts));

@@ -536,7 +536,7 @@ fn get(address: &str, path: &str) -> (String, String) {
 #[test]
 fn metrics_have_a_listener_of_their_own() {
     let folder = Folder::new("metrics");
-    let server = folder.serve(&[]);
+    let server = folder.serve_with(&[], &[("TIDINGS_METRICS_SOKETI_NAMES", "true")]);
     let address = soon("the address of the metrics is told", || {
         let err = server.running.err.lock().expect("no panic").clone();
         let line = err.lines().find(|line| line.contains("metrics are served"))?.to_owned();
@@ -552,6 +552,8 @@ fn metrics_have_a_listener_of_their_own() {
     {
         assert!(metrics.contains(&format!("\n{name} ")), "{metrics}");
     }
+    let public_port = server.url.rsplit(':').next().expect("a port");
+    assert!(metrics.contains(&format!("\nsoketi_{public_port}_connected{{app_id=")), "{metrics}");
     // The command serves an inbox, and so a store.
     assert!(metrics.contains("\ntidings_inbox_created_total 0\n"), "{metrics}");
     assert_eq!(get(&address, "/readyz").0, "200");

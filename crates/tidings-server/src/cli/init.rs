@@ -85,6 +85,7 @@ impl Draft {
             data_dir: _,
             metrics_host: _,
             metrics_port,
+            soketi_names,
             tls: _,
         } = &self.server;
         section(
@@ -97,7 +98,14 @@ impl Draft {
                 ("drain_window", drain_window.map(|time| time.as_secs().to_string())),
             ],
         );
-        section(&mut text, "[metrics]", &[("port", metrics_port.map(|port| port.to_string()))]);
+        section(
+            &mut text,
+            "[metrics]",
+            &[
+                ("port", metrics_port.map(|port| port.to_string())),
+                ("soketi_names", soketi_names.map(|told| told.to_string())),
+            ],
+        );
         for DraftApp { id, key, secret, settings } in &self.apps {
             section(
                 &mut text,
@@ -236,6 +244,7 @@ drain_window = 4
 
 [metrics]
 port = 9700
+soketi_names = true
 
 [[apps]]
 id = \"7\"

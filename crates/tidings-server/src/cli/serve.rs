@@ -82,6 +82,9 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
         None => None,
     };
     serve_metrics(&mut server, config.metrics)?;
+    if config.soketi_names {
+        server.tell_soketi_names();
+    }
     let mut start = Start::Again;
     let mut has_demo_brand = false;
     // Only now, so that the one time its secret is shown is not lost to a port that is in use.

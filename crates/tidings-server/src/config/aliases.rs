@@ -86,7 +86,10 @@ const ALIASES: &[(&str, Meaning)] = &[
     ("SOKETI_METRICS_SERVER_PORT", Meaning::MetricsPort),
     ("SOKETI_SHUTDOWN_GRACE_PERIOD", Meaning::DrainWindow),
     ("SOKETI_DEBUG", Meaning::Nothing("TIDINGS_LOG=debug has more logged")),
-    ("SOKETI_METRICS_ENABLED", Meaning::Nothing("metrics are always served")),
+    (
+        "SOKETI_METRICS_ENABLED",
+        Meaning::Nothing("metrics are always served; TIDINGS_METRICS_SOKETI_NAMES adds soketi's names"),
+    ),
     ("SOKETI_SSL_CERT", Meaning::Nothing(TLS_ELSEWHERE)),
     ("SOKETI_SSL_KEY", Meaning::Nothing(TLS_ELSEWHERE)),
     ("SOCKUDO_DEFAULT_APP_ID", Meaning::Id),

@@ -21,6 +21,7 @@ const DATA_DIR: &str = "TIDINGS_DATA_DIR";
 const ACTIVITY_TIMEOUT: &str = "TIDINGS_ACTIVITY_TIMEOUT";
 const METRICS_HOST: &str = "TIDINGS_METRICS_HOST";
 const METRICS_PORT: &str = "TIDINGS_METRICS_PORT";
+const SOKETI_NAMES: &str = "TIDINGS_METRICS_SOKETI_NAMES";
 const DRAIN_DELAY: &str = "TIDINGS_DRAIN_DELAY";
 const DRAIN_WINDOW: &str = "TIDINGS_DRAIN_WINDOW";
 /// Which lines are logged; the log reads it.
@@ -28,7 +29,7 @@ pub(crate) const LOG: &str = "TIDINGS_LOG";
 const TLS_CERT: &str = "TIDINGS_TLS_CERT";
 const TLS_KEY: &str = "TIDINGS_TLS_KEY";
 const TLS_PORT: &str = "TIDINGS_TLS_PORT";
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     CONFIG,
     HOST,
     PORT,
@@ -38,6 +39,7 @@ const OURS: [&str; 13] = [
     DRAIN_WINDOW,
     METRICS_HOST,
     METRICS_PORT,
+    SOKETI_NAMES,
     TLS_CERT,
     TLS_KEY,
     TLS_PORT,
@@ -104,6 +106,7 @@ pub(super) fn read(environment: &Environment, report: &mut Report) -> Variables 
             data_dir: environment.value(DATA_DIR).map(PathBuf::from),
             metrics_host: reader.value(METRICS_HOST, rules::parse_host),
             metrics_port: reader.value(METRICS_PORT, rules::parse_port).or(aliases.metrics_port.value()),
+            soketi_names: reader.value(SOKETI_NAMES, aliases::parse_boolean),
             tls: reader.tls(),
         },
         app,

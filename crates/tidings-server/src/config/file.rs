@@ -95,6 +95,7 @@ impl<'s> Reader<'s, '_> {
         if let Some(mut section) = self.section(&mut root, "metrics") {
             server.metrics_host = self.value(&mut section, "host", host);
             server.metrics_port = self.value(&mut section, "port", port);
+            server.soketi_names = self.value(&mut section, "soketi_names", boolean);
             self.finish(&section);
         }
         server.tls = self.section(&mut root, "tls").and_then(|section| self.tls(section));
@@ -116,6 +117,7 @@ impl<'s> Reader<'s, '_> {
             data_dir: self.value(&mut section, "data_dir", path),
             metrics_host: None,
             metrics_port: None,
+            soketi_names: None,
             tls: None,
         };
         self.finish(&section);

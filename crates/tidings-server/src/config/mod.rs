@@ -51,6 +51,8 @@ pub struct Config {
     pub drain: Drain,
     /// Where its metrics are.
     pub metrics: MetricsAddress,
+    /// Whether they are told under soketi's names too.
+    pub soketi_names: bool,
     /// Where it speaks TLS, if it does.
     pub tls: Option<TlsConfig>,
     /// Where its store is.
@@ -115,6 +117,8 @@ pub struct Layer {
     pub metrics_host: Option<IpAddr>,
     /// The port at which metrics are served; 0 is any that is free.
     pub metrics_port: Option<u16>,
+    /// Whether metrics are told under soketi's names too.
+    pub soketi_names: Option<bool>,
     /// Where TLS is spoken.
     pub tls: Option<TlsConfig>,
 }
@@ -172,7 +176,7 @@ impl Config {
 
     /// The keys that have another value than in `running`, and which a running server cannot change.
     pub(crate) fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
-        let Config { server, drain, metrics, tls, data_dir, apps: _, brands, outbound } = self;
+        let Config { server, drain, metrics, soketi_names, tls, data_dir, apps: _, brands, outbound } = self;
         let ServerConfig { host, port, activity_timeout } = server;
         [
             ("server.host", *host != running.server.host),
@@ -180,7 +184,7 @@ impl Config {
             ("server.activity_timeout", *activity_timeout != running.server.activity_timeout),
             ("server.drain_delay", drain.delay != running.drain.delay),
             ("server.drain_window", drain.window != running.drain.window),
-            ("metrics", *metrics != running.metrics),
+            ("metrics", *metrics != running.metrics || *soketi_names != running.soketi_names),
             ("tls", *tls != running.tls),
             ("outbound", *outbound != running.outbound),
             ("brands", *brands != running.brands),
@@ -217,6 +221,7 @@ impl Layer {
             data_dir: self.data_dir.or(below.data_dir),
             metrics_host: self.metrics_host.or(below.metrics_host),
             metrics_port: self.metrics_port.or(below.metrics_port),
+            soketi_names: self.soketi_names.or(below.soketi_names),
             tls: self.tls.or(below.tls),
         }
     }
@@ -240,6 +245,7 @@ impl Layer {
             } else {
                 MetricsAddress::Chosen(metrics)
             },
+            soketi_names: self.soketi_names.unwrap_or(false),
             server: ServerConfig {
                 host: self.host.unwrap_or(loopback.into()),
                 port,

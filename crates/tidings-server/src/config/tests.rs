@@ -75,6 +75,7 @@ fn a_full_file_says_everything() {
         [metrics]
         host = "0.0.0.0"
         port = 9000
+        soketi_names = true
 
         [[apps]]
         id = 123
@@ -112,6 +113,7 @@ fn a_full_file_says_everything() {
         data_dir: Some("/var/lib/tidings".into()),
         metrics_host: Some([0, 0, 0, 0].into()),
         metrics_port: Some(9000),
+        soketi_names: Some(true),
         tls: None,
     };
     assert_eq!(config.server, server);
@@ -583,6 +585,10 @@ fn variables_with_mistakes() {
         &[("TIDINGS_DRAIN_DELAY", "2h"), ("TIDINGS_DRAIN_WINDOW", "61m")],
         "TIDINGS_DRAIN_DELAY: must be a whole number of seconds from 0 to 3600, not \"2h\"\n\
          TIDINGS_DRAIN_WINDOW: must be a whole number of seconds from 0 to 3600, not 3660",
+    );
+    check_variables(
+        &[("TIDINGS_METRICS_SOKETI_NAMES", "maybe")],
+        "TIDINGS_METRICS_SOKETI_NAMES: must be true or false, not \"maybe\"",
     );
     check_variables(
         &[("PUSHER_APP_ID", "1")],

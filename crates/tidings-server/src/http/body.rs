@@ -22,6 +22,12 @@ impl Body {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         Body::Whole(Full::new(bytes.into()))
     }
+
+    /// How many bytes are there.
+    pub(super) fn len(&self) -> usize {
+        let there = body::Body::size_hint(self).lower();
+        usize::try_from(there).expect("it is in memory")
+    }
 }
 
 impl Default for Body {

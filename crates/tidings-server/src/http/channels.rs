@@ -22,7 +22,7 @@ pub(super) fn list(node: &Node, signed: &Signed) -> Result<Reply, HttpError> {
             (channel.to_string(), if query.user_count { value!({"user_count": users}) } else { value!({}) })
         })
         .collect();
-    Ok(json(&value!({"channels": channels})))
+    Ok(signed.answered(json(&value!({"channels": channels}))))
 }
 
 /// One channel: whether it is occupied, and the attributes asked for.
@@ -46,7 +46,7 @@ pub(super) fn one(node: &Node, signed: &Signed, channel: &str) -> Result<Reply, 
         });
         attributes.insert("cache".to_owned(), cache.into());
     }
-    Ok(json(&attributes.into()))
+    Ok(signed.answered(json(&attributes.into())))
 }
 
 /// The users of a presence channel.
@@ -56,7 +56,7 @@ pub(super) fn users(node: &Node, signed: &Signed, channel: &str) -> Result<Reply
     check_users(&signed.query(), &channel)?;
     let users: Vec<Value> =
         signed.live.hub.user_ids(&channel).into_iter().map(|id| value!({"id": id})).collect();
-    Ok(json(&value!({"users": users})))
+    Ok(signed.answered(json(&value!({"users": users}))))
 }
 
 fn parse(segment: &str) -> Result<ChannelName, HttpError> {

@@ -49,7 +49,7 @@ async fn finish(
 ) -> Result<Reply, HttpError> {
     let answer = signed.live.idempotency.once(&signed.parts, &signed.body, node.clock.now(), publish)?;
     node.room().await;
-    Ok(answer.as_ref().map_or_else(empty_json, json))
+    Ok(signed.answered(answer.as_ref().map_or_else(empty_json, json)))
 }
 
 fn publish(node: &Node, signed: &Signed, triggers: &[Trigger]) -> Result<(), HttpError> {

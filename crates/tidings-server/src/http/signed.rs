@@ -14,7 +14,7 @@ use tidings_protocol::{
     auth::request::{self, Query},
 };
 
-use super::error::HttpError;
+use super::{Reply, error::HttpError};
 use crate::{apps::LiveApp, node::Node};
 
 /// A body has this long to arrive.
@@ -76,6 +76,13 @@ impl Signed {
     pub(super) fn count_read(&self, node: &Node) -> Result<(), HttpError> {
         let may = self.live.may_read(self.app.limits.reads_per_second, node.clock.now());
         if may { Ok(()) } else { Err(HttpError::TooManyReads) }
+    }
+
+    /// Counts the request as carried out.
+    pub(super) fn answered(&self, reply: Reply) -> Reply {
+        self.live.api_received.add(1, self.body.len());
+        self.live.api_sent.add(1, reply.body().len());
+        reply
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod process;
 pub(crate) mod scrape;
+mod soketi;
 mod text;
 
 use std::{
@@ -36,6 +37,8 @@ pub struct Metrics {
     pub(crate) webhooks: Arc<Counts>,
     /// Where there is a store.
     store: OnceLock<Arc<StoreMetrics>>,
+    /// The port that stands in soketi's names, where those are told too.
+    soketi_port: OnceLock<u16>,
 }
 
 /// The requests to one route.
@@ -86,6 +89,11 @@ impl Metrics {
     /// Has the work of this store told as well.
     pub(crate) fn follow(&self, store: &SharedStore) {
         self.store.get_or_init(|| store.metrics().clone());
+    }
+
+    /// Has what soketi would tell of a server at this port told as well, under its names.
+    pub(crate) fn tell_soketi_names(&self, port: u16) {
+        self.soketi_port.get_or_init(|| port);
     }
 
     /// A request has been answered.

@@ -12,7 +12,7 @@ use tidings_courier::Counts;
 use tidings_protocol::channel::ChannelKind;
 use tidings_store::metrics::StoreMetrics;
 
-use super::{Traffic, process, text::Text};
+use super::{Traffic, process, soketi, text::Text};
 use crate::{apps::LiveApp, drain::Phase, lock, node::Node};
 
 pub(crate) use super::text::CONTENT_TYPE;
@@ -40,6 +40,9 @@ pub(crate) fn text(node: &Node) -> String {
     let mut expiry = text.gauge("tidings_tls_certificate_expiry_timestamp_seconds", help);
     if let Some(expires) = node.certificate_expires() {
         expiry.sample(&[], expires.as_secs());
+    }
+    if let Some(port) = node.metrics.soketi_port.get() {
+        soketi::add_to(&mut text, *port, &apps, &sent);
     }
     process::add_to(&mut text, node.started_unix.as_secs_f64());
     text.into_string()

@@ -43,6 +43,9 @@ impl Reader {
         draft.server.port = self.value(file, "", "port", parse_port);
         draft.server.drain_window = self.value(file, "", "shutdownGracePeriod", milliseconds);
         draft.server.metrics_port = self.value(file, "", "metrics.port", parse_port);
+        // Who has had them told has boards for them.
+        draft.server.soketi_names =
+            self.value(file, "", "metrics.enabled", parse_boolean).filter(|told| *told);
         let settings = self.common_settings(file);
         match at(file, APPS).and_then(Value::as_array) {
             Some(apps) if !apps.is_empty() => {
