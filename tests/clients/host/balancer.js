@@ -1,64 +1,59 @@
 // A load balancer as people put before two nodes: it asks /readyz, and sends new connections to the first that is ready.
+// It is several processes, the first of which `Apart` starts from this module. That one takes connections and does no
+// more: libuv takes one in each turn of the event loop, so who has much to carry is late to take them.
 
-import { connect, createServer } from 'node:net';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { pause } from '../shared/recorder.js';
+import { Apart, answerCalls, now } from './apart.js';
 
 const PROBE_EVERY_MS = 100;
+const CARRIERS = 2;
+// As many as Linux lets wait to be accepted (`net.core.somaxconn`).
+const BACKLOG = 4096;
 
-export class Balancer {
-  #servers;
-  #listener;
-  #ready = new Set();
-  #streams = new Set();
-  #closed = false;
-  /** When each connection came, in milliseconds. */
-  accepted = [];
+let servers;
+const ready = new Set();
+const carriers = Array.from({ length: CARRIERS }, () => new Apart('host/carrier.js'));
+const accepted = [];
 
-  static async start(servers) {
-    const balancer = new Balancer();
-    balancer.#servers = servers;
-    await balancer.#probe();
-    balancer.#probing();
-    balancer.#listener = createServer({ noDelay: true }, (client) => balancer.#carry(client));
-    await new Promise((resolve) => balancer.#listener.listen(0, '127.0.0.1', 4096, resolve));
-    return balancer;
+answerCalls({ start, seen });
+
+/** Begins to carry to the servers on these ports; gives its own port. */
+async function start(ports) {
+  servers = ports;
+  await probe();
+  probing();
+  const listener = createServer({ noDelay: true, pauseOnConnect: true }, accept);
+  listener.listen({ port: 0, host: '127.0.0.1', backlog: BACKLOG });
+  await once(listener, 'listening');
+  return listener.address().port;
+}
+
+/** When each connection came, and what the carriers noted of those that ended. */
+async function seen() {
+  const farewells = (await Promise.all(carriers.map((carrier) => carrier.call('seen')))).flat();
+  return { accepted, farewells };
+}
+
+function accept(client) {
+  accepted.push(now());
+  const server = servers.find((server) => ready.has(server));
+  if (!server) return client.destroy();
+  carriers[accepted.length % CARRIERS].hand('carry', client, server);
+}
+
+async function probing() {
+  for (;;) {
+    await pause(PROBE_EVERY_MS);
+    await probe();
   }
+}
 
-  get port() {
-    return this.#listener.address().port;
-  }
-
-  close() {
-    this.#closed = true;
-    this.#listener.close();
-    for (const stream of this.#streams) stream.destroy();
-  }
-
-  #carry(client) {
-    this.accepted.push(performance.now());
-    const server = this.#servers.find((server) => this.#ready.has(server));
-    if (!server) return client.destroy();
-    const upstream = connect({ port: server.port, host: '127.0.0.1', noDelay: true });
-    for (const [from, to] of [[client, upstream], [upstream, client]]) {
-      this.#streams.add(from);
-      from.pipe(to);
-      from.on('error', () => to.destroy());
-      from.on('close', () => this.#streams.delete(from));
-    }
-  }
-
-  async #probing() {
-    while (!this.#closed) {
-      await pause(PROBE_EVERY_MS);
-      await this.#probe();
-    }
-  }
-
-  async #probe() {
-    for (const server of this.#servers) {
-      const ready = await fetch(`${server.url}/readyz`).then(({ ok }) => ok, () => false);
-      if (ready) this.#ready.add(server);
-      else this.#ready.delete(server);
-    }
+async function probe() {
+  for (const server of servers) {
+    const found = await fetch(`http://127.0.0.1:${server}/readyz`).then(({ ok }) => ok, () => false);
+    if (found) ready.add(server);
+    else ready.delete(server);
   }
 }
