@@ -1,4 +1,4 @@
-//! The CRM's front end: config, login, channel authorization, list, read, mark, delete.
+//! The CRM's front end: config, login, channel authorization, user authentication, list, read, mark, delete.
 //!
 //! Source: `facts/notifications.md`, section 1. Failures are answers with status 200: pages look for them there.
 
@@ -8,7 +8,7 @@ use hyper::{Method, StatusCode, header::HOST};
 use serde_json::{Value, json};
 use tidings_protocol::{
     SocketId,
-    auth::{channel, request::percent_decode},
+    auth::{channel, request::percent_decode, user},
 };
 use tidings_store::{
     Brand, Filter, NewLogin, NotificationId, Set, StoreError, User, UserKey, Which, notifications::Kind,
@@ -57,6 +57,15 @@ enum Nothing {
     Array,
 }
 
+/// What pusher-js wants signed.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// The subscription to a channel.
+    Channel,
+    /// The signin of a user.
+    User,
+}
+
 impl Inbox {
     pub(crate) async fn fusion(&self, call: Call) -> Reply {
         let segments: Vec<&str> = call.segments.iter().map(String::as_str).collect();
@@ -67,7 +76,8 @@ impl Inbox {
                 let config = on(&Method::GET, "GET").and_then(|()| self.config(&call, brand));
                 config.unwrap_or_else(|refusal| refused(&refusal, Nothing::Null))
             }
-            ["external", "pusher", brand] => self.authorize_channel(&call, brand).await,
+            ["external", "pusher", brand] => self.sign(&call, brand, Wanted::Channel).await,
+            ["external", "pusher", brand, "user-auth"] => self.sign(&call, brand, Wanted::User).await,
             ["Platform", "LoginAuthToken"] => {
                 let login = match on(&Method::POST, "POST") {
                     Ok(()) => self.login(&call).await,
@@ -202,19 +212,20 @@ impl Inbox {
         if changed.found == 0 { Err(Refusal::NotFound) } else { Ok(true.into()) }
     }
 
-    /// `POST|GET /external/pusher/{brand}?authToken=<token>`
-    async fn authorize_channel(&self, call: &Call, name: &str) -> Reply {
+    /// `POST|GET /external/pusher/{brand}?authToken=<token>`, and below it `/user-auth`
+    async fn sign(&self, call: &Call, name: &str, wanted: Wanted) -> Reply {
         let query = call.parts.uri.query().unwrap_or("");
         let callback = value(query, "callback");
         let done = match callback.as_deref() {
-            Some(name) if !is_callback(name) => Ok(Err("the callback is no function's name".into())),
-            _ => self.channel_auth(call, name, query).await,
+            Some(name) if !is_callback(name) => Ok(Err("the callback is not one of pusher-js".into())),
+            _ => self.signature(call, name, wanted, query).await,
         };
         match (done, callback) {
             (Ok(Ok(auth)), None) => http::json(StatusCode::OK, &auth),
             (Ok(Ok(auth)), Some(callback)) => {
                 http::reply(StatusCode::OK, "application/javascript", format!("{callback}({auth});"))
             }
+            // A script whose status is another than 200 does not run: over JSONP a page is told of no refusal.
             (Ok(Err(reason)), _) => {
                 http::because(http::json(StatusCode::FORBIDDEN, &json!({"error": "forbidden"})), reason)
             }
@@ -222,11 +233,12 @@ impl Inbox {
         }
     }
 
-    /// The signature for the caller's own channel, and for no other; or why there is none, in the log's words.
-    async fn channel_auth(
+    /// The signature for the caller's own channel or user, and for no other; or why there is none, in the log's words.
+    async fn signature(
         &self,
         call: &Call,
         name: &str,
+        wanted: Wanted,
         query: &str,
     ) -> Result<Result<Value, Cow<'static, str>>, StoreError> {
         let no = |reason: &'static str| Ok(Err(reason.into()));
@@ -249,11 +261,20 @@ impl Inbox {
         };
         let socket_id = value(body, "socket_id").and_then(|id| id.parse::<SocketId>().ok());
         let Some(socket_id) = socket_id else { return no("socket_id is missing, or none") };
-        let own = wire::channel(owner);
-        if value(body, "channel_name").as_deref() != Some(own.as_str()) {
-            return Ok(Err(format!("this login may join {own} and no other channel").into()));
+        match wanted {
+            Wanted::Channel => {
+                let own = wire::channel(owner);
+                if value(body, "channel_name").as_deref() != Some(own.as_str()) {
+                    return Ok(Err(format!("this login may join {own} and no other channel").into()));
+                }
+                Ok(Ok(json!({"auth": channel::sign(&app, socket_id, own.as_str(), None)})))
+            }
+            Wanted::User if !app.features.user_authentication => no("the app has user_authentication off"),
+            Wanted::User => {
+                let user_data = json!({"id": owner.user.to_string()}).to_string();
+                Ok(Ok(json!({"auth": user::sign(&app, socket_id, &user_data), "user_data": user_data})))
+            }
         }
-        Ok(Ok(json!({"auth": channel::sign(&app, socket_id, own.as_str(), None)})))
     }
 
     /// Whose inbox the call is about.
@@ -406,10 +427,12 @@ fn value(query: &str, name: &str) -> Option<String> {
     raw_value(query, name).map(|value| percent_decode(&value.replace('+', " ")).into_owned())
 }
 
-/// Whether a text may stand as a function's name before an answer.
+/// Whether it is what pusher-js names its callbacks, `Pusher.auth_callbacks['1']`: nothing else may stand in a script.
+///
+/// Source: `facts/pusher-protocol.md`, 7.1.
 fn is_callback(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_$.[]'".contains(&byte);
-    (1..=128).contains(&name.len()) && name.bytes().all(fits)
+    let number = name.strip_prefix("Pusher.auth_callbacks['").and_then(|rest| rest.strip_suffix("']"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn answer(done: Result<Value, Refusal>, no_errors: &Value, nothing: Nothing) -> Reply {
@@ -488,8 +511,26 @@ mod tests {
         let query = "authToken=tk_a%2Bb?callback=Pusher.auth_callbacks%5B'1'%5D&socket_id=1.2";
         assert_eq!(raw_value(query, "authToken"), Some("tk_a%2Bb"));
         assert_eq!(value(query, "callback").as_deref(), Some("Pusher.auth_callbacks['1']"));
-        assert!(is_callback("Pusher.auth_callbacks['1']"));
-        for bad in ["", "alert(1)//", "a;b", "a b"] {
+    }
+
+    #[test]
+    fn calls_what_pusher_js_names_and_nothing_else() {
+        for good in ["Pusher.auth_callbacks['1']", "Pusher.auth_callbacks['1205']"] {
+            assert!(is_callback(good), "{good}");
+        }
+        for bad in [
+            "",
+            "alert",
+            "a.b['1']",
+            "Pusher.auth_callbacks['']",
+            "Pusher.auth_callbacks['x']",
+            "Pusher.auth_callbacks['1'",
+            "Pusher.auth_callbacks[1]",
+            "Pusher.auth_callbacks['1']['2']",
+            "Pusher.auth_callbacks['1'];alert('1']",
+            "Pusher.auth_callbacks['1']\n",
+            "Pusher.auth_callbacks['\u{661}']",
+        ] {
             assert!(!is_callback(bad), "{bad}");
         }
     }

@@ -9,7 +9,7 @@ use hyper::{
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
         ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, AUTHORIZATION, CACHE_CONTROL,
-        CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER, VARY,
+        CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER, VARY, X_CONTENT_TYPE_OPTIONS,
     },
     http::request::Parts,
 };
@@ -63,7 +63,7 @@ pub enum AuthFailure {
     Key,
     /// A page has no login, or one that has ended; or it did not get one.
     Login,
-    /// A page asked for a channel, and got no signature.
+    /// A page asked to join a channel or to sign in, and got no signature.
     Channel,
 }
 
@@ -118,7 +118,7 @@ impl Inbox {
         let origin = parts.headers.get(ORIGIN).cloned();
         // A preflight has no token: who may read is up to the brand that the path names, or the first.
         let named = || match segments {
-            ["api", "v1", "config", name] | ["external", "pusher", name] => {
+            ["api", "v1", "config", name] | ["external", "pusher", name, ..] => {
                 self.brands.by_name(&percent_decode(name))
             }
             _ => None,
@@ -184,6 +184,7 @@ fn door(segments: &[&str]) -> Option<Door> {
         ["api", "v1", "config", _]
         | ["Platform", "LoginAuthToken"]
         | ["external", "pusher", _]
+        | ["external", "pusher", _, "user-auth"]
         | ["Notifications", ..] => Some(Door::Fusion),
         ["inbox", "v1", ..] => Some(Door::Own),
         ["inbox-admin", "v1", ..] => Some(Door::Admin),
@@ -274,6 +275,8 @@ pub(crate) fn reply(status: StatusCode, content_type: &'static str, body: impl I
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A page that names an answer as its script is not to run it as one.
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply
 }
 
@@ -323,12 +326,21 @@ mod tests {
             "/b/acorn//Notifications/MarkNotificationAsRead",
             "/channels/site/batch",
             "/inbox/v1/counts",
+            "/b/acorn/external/pusher/acorn/user-auth",
             "/b/acorn/inbox-admin/v1",
         ] {
             assert!(is_path(path), "{path}");
         }
-        for path in ["/", "/apps/1/events", "/b/acorn", "/b", "/channels/site", "/notifications/v2", "/inbox"]
-        {
+        for path in [
+            "/",
+            "/apps/1/events",
+            "/b/acorn",
+            "/b",
+            "/channels/site",
+            "/notifications/v2",
+            "/inbox",
+            "/external/pusher/a/b",
+        ] {
             assert!(!is_path(path), "{path}");
         }
     }

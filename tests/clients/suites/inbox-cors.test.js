@@ -19,6 +19,7 @@ const paths = (brand) => ({
   [`/api/v1/config/${brand}`]: 'GET',
   '/Platform/LoginAuthToken': 'POST',
   [`/external/pusher/${brand}`]: 'POST',
+  [`/external/pusher/${brand}/user-auth`]: 'POST',
   '/Notifications/v2/user-notifications?unread-only=false&inbox-only=false': 'GET',
   '/Notifications/v2/user-notification/5001': 'DELETE',
   '//Notifications/v2/user-notification/5001': 'DELETE',
