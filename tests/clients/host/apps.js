@@ -13,6 +13,7 @@ const settings = {
   small: { client_events: true, limits: { presence_members: 2, client_events_per_second: 3, event_bytes: 100 } },
   here: { allowed_origins: ['127.0.0.1'] },
   elsewhere: { allowed_origins: ['https://elsewhere.example'] },
+  large: { client_events: true, limits: { event_bytes: 100_000 } },
   single: { limits: { connections: 1 } },
 };
 

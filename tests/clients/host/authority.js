@@ -56,6 +56,12 @@ export class Authority {
     return [`--ignore-certificate-errors-spki-list=${hash}`];
   }
 
+  /** What a server of the test's own shows, in Node's options. */
+  async pair() {
+    const [cert, key] = await Promise.all([readFile(this.cert), readFile(this.key)]);
+    return { cert, key };
+  }
+
   /** The server's section. */
   toml({ port } = {}) {
     const lines = ['[tls]', `cert = "${this.cert}"`, `key = "${this.key}"`];

@@ -15,7 +15,7 @@ export const pusherCases = readdirSync(directory).filter((file) => !echoCases.in
 export function over(transport, tls) {
   const title = `${transport === undefined ? '' : ` over ${transport}`}${tls ? ' over TLS' : ''}`;
   if (transport !== undefined) return { title, abilities: [] };
-  return { title, abilities: tls ? ['pings'] : ['pings', 'proxy'] };
+  return { title, abilities: ['pings', 'proxy'] };
 }
 
 /** Declares each case of `files` that the runner's client can do. */

@@ -2,16 +2,20 @@
 
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 
-/** Serves `handle`, whose rejection becomes a 500, on `port` or any free one. */
-export async function listen(handle, port = 0) {
-  const server = createServer((request, response) => {
+/**
+ * Serves `handle`, whose rejection becomes a 500, on `port` or any free one, and over TLS with Node's options in `tls`.
+ */
+export async function listen(handle, { port = 0, tls } = {}) {
+  const answer = (request, response) => {
     handle(request, response).catch((error) => response.writeHead(500).end(String(error.stack)));
-  });
+  };
+  const server = tls === undefined ? createServer(answer) : createTlsServer(tls, answer);
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {
-    url: `http://127.0.0.1:${server.address().port}`,
+    url: `http${tls === undefined ? '' : 's'}://127.0.0.1:${server.address().port}`,
     port: server.address().port,
     close() {
       server.close();

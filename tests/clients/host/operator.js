@@ -78,7 +78,7 @@ export class Operator {
 
   /** Listens, after `down` at the address it had. */
   async up() {
-    this.#server = await listen((request, response) => this.#handle(request, response), this.#server?.port);
+    this.#server = await listen((request, response) => this.#handle(request, response), { port: this.#server?.port });
   }
 
   async #handle(request, response) {

@@ -1,10 +1,14 @@
-// A proxy in front of a server, as some networks have them: plain requests pass, websocket upgrades do not.
+// A proxy in front of a server, as some networks have them: plain requests pass, websocket upgrades do not. Where the
+// server speaks TLS it does too, and reads what it passes on, as an office's proxy with an authority of its own.
 
 import { once } from 'node:events';
-import { request as open } from 'node:http';
+import { request as openPlain } from 'node:http';
+import { request as openTls } from 'node:https';
 import { listen } from './listen.js';
 
-export async function startProxy(port) {
+/** Stands before `port`; with `{cert, key}` in `tls` both sides speak it. */
+export async function startProxy(port, tls) {
+  const open = tls === undefined ? openPlain : openTls;
   const answered = [];
   const proxy = await listen(async (request, response) => {
     const { method, url, headers } = request;
@@ -19,6 +23,6 @@ export async function startProxy(port) {
     response.writeHead(answer.statusCode, answer.headers);
     response.flushHeaders();
     answer.pipe(response);
-  });
+  }, { tls });
   return { ...proxy, answered };
 }

@@ -36,6 +36,7 @@ export class Stage {
   /** Runs one of the methods that cases may ask for, also from within a page. */
   call = (method, ...args) => {
     const own = this.#own;
+    const tls = this.#tls;
     const useTLS = this.site.tls;
     const toml = () => this.#toml();
     const proxies = this.#proxies;
@@ -53,7 +54,7 @@ export class Stage {
         await server.restart();
       },
       async startProxy() {
-        const proxy = await startProxy(port);
+        const proxy = await startProxy(port, await tls?.pair());
         proxies.set(proxy.port, proxy);
         return proxy.port;
       },
