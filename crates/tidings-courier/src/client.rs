@@ -23,6 +23,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
@@ -50,6 +51,9 @@ pub(crate) enum PostError {
     /// Nobody answers there, or not in HTTP.
     #[error("{0}")]
     Unreachable(String),
+    /// Nobody who is believed vouches for its certificate.
+    #[error("no authority that is believed has signed its certificate; `[outbound]` `ca` names more")]
+    Untrusted,
     /// No answer in time.
     #[error("no answer within {} ms", .0.as_millis())]
     Late(Duration),
@@ -74,8 +78,12 @@ impl Client {
         let mut http = HttpConnector::new_with_resolver(Resolver { allow: allow.clone() });
         http.enforce_http(false);
         http.set_nodelay(true);
+        let believed = webpki_roots::TLS_SERVER_ROOTS.iter().chain(&settings.authorities);
+        let tls = ClientConfig::builder()
+            .with_root_certificates(believed.cloned().collect::<RootCertStore>())
+            .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
-            .with_webpki_roots()
+            .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
@@ -112,6 +120,13 @@ fn cause(error: &(dyn Error + 'static)) -> PostError {
     loop {
         if let Some(forbidden) = cause.downcast_ref::<Forbidden>() {
             return forbidden.clone().into();
+        }
+        // An authority that only has the name of one that is believed makes signatures that are bad.
+        if let Some(rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        )) = cause.downcast_ref()
+        {
+            return PostError::Untrusted;
         }
         // An I/O error does not give what it wraps as its source.
         let wrapped = cause.downcast_ref::<io::Error>().and_then(|error| error.get_ref());

@@ -320,7 +320,10 @@ impl Errand {
                 let asked = retry_after.as_deref().and_then(|text| self.asked(text));
                 (*status == StatusCode::GONE, asked)
             }
-            PostError::Forbidden(_) | PostError::Unreachable(_) | PostError::Late(_) => (false, None),
+            PostError::Forbidden(_)
+            | PostError::Unreachable(_)
+            | PostError::Untrusted
+            | PostError::Late(_) => (false, None),
         };
         Failure { error: error.to_string(), is_final, asked }
     }

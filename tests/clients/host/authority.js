@@ -10,16 +10,16 @@ import { promisify } from 'node:util';
 
 const openssl = (...args) => promisify(execFile)('openssl', args);
 const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-const NAMES = 'subjectAltName=IP:127.0.0.1,DNS:localhost,DNS:ws-mt1.pusher.com';
+const NAMES = 'IP:127.0.0.1,DNS:localhost,DNS:ws-mt1.pusher.com';
 
 export class Authority {
-  static async open() {
+  static async open({ name = 'Authority of a test' } = {}) {
     const authority = new Authority();
     authority.directory = await mkdtemp(join(tmpdir(), 'tidings-authority-'));
     authority.ca = authority.#path('ca.pem');
     await openssl(
       'req', '-x509', ...KEY, '-keyout', authority.#path('ca.key'), '-out', authority.ca,
-      '-subj', '/CN=Authority of a test', '-days', '2', '-addext', 'keyUsage=critical,keyCertSign',
+      '-subj', `/CN=${name}`, '-days', '2', '-addext', 'keyUsage=critical,keyCertSign',
     );
     return authority;
   }
@@ -33,12 +33,17 @@ export class Authority {
     return this.#path('key.pem');
   }
 
-  /** Puts a new certificate in place of the server's, as certbot and others do; gives its serial number. */
-  async issue({ days = 90 } = {}) {
+  /** Puts a new certificate in place of the server's, as certbot and others do; gives its serial number. 0 days end at once. */
+  async issue({ days = 90, names = NAMES } = {}) {
     const [key, cert] = [this.#path('new-key.pem'), this.#path('new-cert.pem')];
+    const asked = this.#path('asked.pem');
     await openssl(
-      'req', '-x509', ...KEY, '-keyout', key, '-out', cert, '-subj', '/CN=A test', '-days', String(days),
-      '-CA', this.ca, '-CAkey', this.#path('ca.key'), '-addext', NAMES, '-addext', 'basicConstraints=CA:FALSE',
+      'req', ...KEY, '-keyout', key, '-out', asked, '-subj', '/CN=A test',
+      '-addext', `subjectAltName=${names}`, '-addext', 'basicConstraints=CA:FALSE',
+    );
+    await openssl(
+      'x509', '-req', '-in', asked, '-out', cert, '-days', String(days), '-copy_extensions', 'copy',
+      '-CA', this.ca, '-CAkey', this.#path('ca.key'),
     );
     await rename(key, this.key);
     await rename(cert, this.cert);

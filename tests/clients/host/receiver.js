@@ -2,6 +2,7 @@
 
 import { equal, ok } from 'node:assert/strict';
 import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { once } from 'node:events';
 import { apps } from './apps.js';
 import { library } from './backend.js';
@@ -20,6 +21,7 @@ const manners = {
 
 export class Receiver {
   #app;
+  #tls;
   #server;
   #library;
   #manner = manners.ok;
@@ -33,16 +35,18 @@ export class Receiver {
   /** Requests of every kind, also those that were not taken. */
   asked = 0;
 
-  static async start(app) {
+  /** With `{cert, key}` it speaks TLS. */
+  static async start(app, tls) {
     const receiver = new Receiver();
     receiver.#app = app;
+    receiver.#tls = tls;
     receiver.#library = library(app, 0);
     await receiver.up();
     return receiver;
   }
 
   get url() {
-    return `http://127.0.0.1:${this.port}/webhooks`;
+    return `http${this.#tls === undefined ? '' : 's'}://127.0.0.1:${this.port}/webhooks`;
   }
 
   /** Answers with this status from now on. */
@@ -67,10 +71,16 @@ export class Receiver {
   }
 
   async up() {
-    this.#server = createServer((request, response) => this.#handle(request, response));
+    const handle = (request, response) => this.#handle(request, response);
+    this.#server = this.#tls === undefined ? createServer(handle) : createTlsServer(this.#tls, handle);
     this.#server.listen(this.port ?? 0, '127.0.0.1');
     await once(this.#server, 'listening');
     this.port = this.#server.address().port;
+  }
+
+  /** Shows another certificate from now on. */
+  show(tls) {
+    this.#server.setSecureContext(tls);
   }
 
   /** Waits until it has taken so many different events. */

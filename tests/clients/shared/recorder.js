@@ -67,12 +67,12 @@ export async function within(what, promise, milliseconds = DEADLINE_MS) {
 }
 
 /** Asks again and again until the answer is truthy: for what the other side does unannounced. */
-export async function until(what, ask) {
-  const end = Date.now() + DEADLINE_MS;
+export async function until(what, ask, milliseconds = DEADLINE_MS) {
+  const end = Date.now() + milliseconds;
   for (;;) {
     const answer = await ask();
     if (answer) return answer;
-    if (Date.now() > end) throw new Error(`waited ${DEADLINE_MS} ms in vain for ${what}`);
+    if (Date.now() > end) throw new Error(`waited ${milliseconds} ms in vain for ${what}`);
     await pause(25);
   }
 }

@@ -4,6 +4,7 @@
 
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
@@ -11,12 +12,13 @@ import test, { after, describe } from 'node:test';
 import { promisify } from 'node:util';
 import Pusher from 'pusher-js';
 import { apps } from '../host/apps.js';
+import { Authority } from '../host/authority.js';
 import { library } from '../host/backend.js';
 import { Admin } from '../host/own-api.js';
 import { python } from '../host/paths.js';
 import { Receiver } from '../host/receiver.js';
 import { Server, binary, environment } from '../host/server.js';
-import { pause, within } from '../shared/recorder.js';
+import { pause, until, within } from '../shared/recorder.js';
 
 const WEBHOOKS = Number(process.env.WEBHOOKS ?? 10_000);
 const DOWN_MS = Number(process.env.WEBHOOKS_DOWN_MS ?? 3_000);
@@ -26,11 +28,12 @@ const PATIENCE_MS = 70_000;
 const run = promisify(execFile);
 
 /** The server's configuration: the main app with these webhooks, each as lines of TOML. */
-function toml(webhooks, allow = ['127.0.0.1']) {
+function toml(webhooks, { allow = ['127.0.0.1'], ca } = {}) {
   const { id, key, secret } = apps.main;
   return `[outbound]
 allow = ${JSON.stringify(allow)}
 timeout = 2
+${ca === undefined ? '' : `ca = ${JSON.stringify(ca)}`}
 
 [[apps]]
 id = "${id}"
@@ -140,6 +143,73 @@ print(json.dumps(client.validate_webhook(key, signature, body)))`;
     const running = run(python, ['-c', code]);
     running.child.stdin.end(JSON.stringify([headers['x-pusher-key'], headers['x-pusher-signature'], body]));
     deepEqual(JSON.parse((await running).stdout), JSON.parse(body));
+  });
+});
+
+describe('over TLS', async () => {
+  const [authority, namesake] = [await Authority.open(), await Authority.open()];
+  const stranger = await Authority.open({ name: 'A stranger' });
+  const certificate = async (by, options) => {
+    await by.issue(options);
+    return by.pair();
+  };
+  const good = await certificate(authority);
+  const expired = await certificate(authority, { days: 0 });
+  const { validTo } = new X509Certificate(expired.cert);
+  await until('the end of the certificate', () => Date.parse(validTo) + 1000 < Date.now());
+  const receivers = {
+    good: await Receiver.start('main', good),
+    untrusted: await Receiver.start('main', await certificate(stranger)),
+    namesake: await Receiver.start('main', await certificate(namesake)),
+    expired: await Receiver.start('main', expired),
+    misnamed: await Receiver.start('main', await certificate(authority, { names: 'DNS:elsewhere.example' })),
+  };
+  const untrusted = /no authority that is believed has signed its certificate; `\[outbound\]` `ca` names more/;
+  const reasons = {
+    untrusted,
+    namesake: untrusted,
+    expired: /certificate expired/,
+    misnamed: /not valid for name "127\.0\.0\.1".*elsewhere\.example/,
+  };
+  const webhooksToml = Object.values(receivers).map(({ url }) => [`url = "${url}"`, 'events = ["channel_occupied"]']);
+  const server = await Server.start({ toml: toml(webhooksToml, { ca: authority.ca }) });
+  after(async () => {
+    leaveAll();
+    for (const receiver of Object.values(receivers)) receiver.down();
+    await server.stop();
+    await authority.close();
+    await namesake.close();
+    await stranger.close();
+  });
+
+  test('who shows a certificate of the configured authority is told', async () => {
+    await subscribe(connect(server), 'secured');
+    await receivers.good.has(1);
+    deepEqual(receivers.good.events.map(({ name, channel }) => [name, channel]), [['channel_occupied', 'secured']]);
+  });
+
+  test('who shows another is not, and the list and the log say why', async () => {
+    const unlike = async () => {
+      const waiting = await listed(server, '--waiting');
+      return Object.entries(reasons).every(([name, reason]) =>
+        waiting.some(({ url, last_error }) => url === receivers[name].url && reason.test(last_error)),
+      );
+    };
+    await until('the reasons in the list', unlike);
+    for (const [name, reason] of Object.entries(reasons)) {
+      const isTold = (line) => line.includes('a receiver does not take webhooks') && reason.test(line.replaceAll('\\"', '"'));
+      await until(`the log of ${name}`, async () => server.log.some(isTold), PATIENCE_MS);
+      equal(receivers[name].asked, 0);
+    }
+  });
+
+  test('it is tried again, and told once its certificate is good', async () => {
+    for (const name of Object.keys(reasons)) receivers[name].show(good);
+    for (const name of Object.keys(reasons)) {
+      await receivers[name].has(1, PATIENCE_MS);
+      deepEqual(receivers[name].events.map(({ channel }) => channel), ['secured']);
+    }
+    await until('the empty queue', async () => (await listed(server, '--waiting')).length === 0);
   });
 });
 

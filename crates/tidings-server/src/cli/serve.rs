@@ -76,6 +76,7 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     let seen = store.data_version()?;
     let mut apps = served(&config.apps, &store.apps()?);
     let certificate = config.tls.clone().map(CertificateWatch::start).transpose()?;
+    let outbound = config.outbound.read()?;
     let mut server = bind(config.server, apps.clone())?;
     let tls_address = match &certificate {
         Some(certificate) => speak_tls(&mut server, config.server.host, certificate)?,
@@ -100,7 +101,7 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     let mut in_use = InUse { apps: server.apps(), brands, config: config.clone(), stored: None };
     in_use.refresh(&store)?;
     let (shared, announcements) = SharedStore::serve(&config.data_dir)?;
-    let webhooks = WebhookParts { store: shared.clone(), settings: config.outbound.clone() };
+    let webhooks = WebhookParts { store: shared.clone(), settings: outbound };
     let parts = InboxParts { store: shared, announcements, brands: in_use.brands.clone() };
     server.open_inbox(parts);
     server.tell_backends(webhooks);

@@ -25,7 +25,7 @@ use toml::{
 };
 
 use super::{
-    BrandConfig, Layer, MistakeKind, Place, Snippet, TlsConfig, WarningKind,
+    BrandConfig, Layer, MistakeKind, OutboundConfig, Place, Snippet, TlsConfig, WarningKind,
     finding::{Report, nearest},
     rules,
     tls::Told,
@@ -37,7 +37,7 @@ pub(super) struct FileConfig {
     pub(super) server: Layer,
     pub(super) apps: Vec<App>,
     pub(super) brands: Vec<BrandConfig>,
-    pub(super) outbound: Settings,
+    pub(super) outbound: OutboundConfig,
 }
 
 /// Reads a file; what is wrong with it goes into the report.
@@ -125,15 +125,20 @@ impl<'s> Reader<'s, '_> {
     }
 
     fn tls(&mut self, mut section: Section<'s>) -> Option<TlsConfig> {
-        let cert = self.told(&mut section, "cert");
-        let key = self.told(&mut section, "key");
+        let cert = self.required_told(&mut section, "cert");
+        let key = self.required_told(&mut section, "key");
         let port = self.value(&mut section, "port", port);
         self.finish(&section);
         Some(TlsConfig { port, cert: cert?, key: key? })
     }
 
+    fn told(&mut self, item: &Item<'s>) -> Option<Told> {
+        let place = self.source.place(item.span.clone(), Some(item.path.clone()));
+        self.read(item, path).map(|path| Told { path, place })
+    }
+
     /// A path that must be there.
-    fn told(&mut self, section: &mut Section<'s>, name: &'static str) -> Option<Told> {
+    fn required_told(&mut self, section: &mut Section<'s>, name: &'static str) -> Option<Told> {
         let (path, span) = self.required(section, name, path, |_| None)?;
         Some(Told { path, place: self.source.place(span, Some(section.path_of(name))) })
     }
@@ -231,10 +236,11 @@ impl<'s> Reader<'s, '_> {
         headers
     }
 
-    fn outbound(&mut self, mut section: Section<'s>) -> Settings {
+    fn outbound(&mut self, mut section: Section<'s>) -> OutboundConfig {
         let allow = section.take("allow").map(|item| self.items(item, "a list of networks"));
         let read = |value: &DeValue<'s>| Ok(text(value, "a network")?.parse::<Network>()?);
         let allow = allow.iter().flatten().filter_map(|item| self.read(item, read)).collect();
+        let ca = section.take("ca").and_then(|item| self.told(&item));
         let retry_for = self.value(&mut section, "retry_for", |value| {
             rules::seconds(number(value, rules::RETRY_FOR)?, rules::RETRY_FOR_S, rules::RETRY_FOR)
         });
@@ -243,11 +249,13 @@ impl<'s> Reader<'s, '_> {
         });
         self.finish(&section);
         let defaults = Settings::default();
-        Settings {
+        let settings = Settings {
             allow,
             retry_for: retry_for.unwrap_or(defaults.retry_for),
             timeout: timeout.unwrap_or(defaults.timeout),
-        }
+            ..defaults
+        };
+        OutboundConfig { settings, ca }
     }
 
     fn brands(&mut self, item: Item<'s>) -> Vec<BrandConfig> {

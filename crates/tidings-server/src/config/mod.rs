@@ -4,6 +4,7 @@ mod aliases;
 mod environment;
 mod file;
 mod finding;
+mod outbound;
 mod rules;
 mod tls;
 
@@ -16,7 +17,6 @@ use std::{
     time::Duration,
 };
 
-use tidings_courier::Settings;
 use tidings_protocol::App;
 use tidings_store::Brand;
 
@@ -29,6 +29,7 @@ pub(crate) use finding::nearest;
 pub use finding::{
     ConfigErrors, Finding, Mistake, MistakeKind, Note, NoteKind, Place, Snippet, Warning, WarningKind,
 };
+pub use outbound::OutboundConfig;
 pub use rules::{
     parse_brand_id, parse_brand_name, parse_drain, parse_host, parse_id, parse_key, parse_port, parse_secret,
     parse_sid_url,
@@ -62,7 +63,7 @@ pub struct Config {
     /// The brands of the file; those of the store come on top.
     pub brands: Vec<BrandConfig>,
     /// How webhooks are sent.
-    pub outbound: Settings,
+    pub outbound: OutboundConfig,
 }
 
 /// A brand of the file.
@@ -195,17 +196,25 @@ impl Config {
         .collect()
     }
 
-    /// Reads a file alone, and the certificate that it names.
+    /// Reads a file alone, and the certificates that it names.
     ///
     /// # Errors
     /// [`ConfigErrors`] has every mistake of the file.
     pub fn check(path: &Path) -> Result<Loaded, ConfigErrors> {
         let flags = Flags { config: Some(path.to_owned()), server: Layer::default() };
         let loaded = Self::load(&flags, &Environment::default())?;
-        if let Some(tls) = &loaded.config.tls {
-            tls.read().map_err(|errors| ConfigErrors { warnings: loaded.warnings.clone(), ..errors })?;
+        let Config { tls, outbound, .. } = &loaded.config;
+        let tls = tls.as_ref().map_or(Ok(()), |tls| tls.read().map(drop));
+        let mistakes: Vec<_> = [tls, outbound.read().map(drop)]
+            .into_iter()
+            .filter_map(Result::err)
+            .flat_map(|e| e.mistakes)
+            .collect();
+        if mistakes.is_empty() {
+            Ok(loaded)
+        } else {
+            Err(ConfigErrors { mistakes, warnings: loaded.warnings })
         }
-        Ok(loaded)
     }
 }
 
@@ -259,7 +268,7 @@ impl Layer {
             data_dir: self.data_dir.unwrap_or_else(|| DEFAULT_DATA_DIR.into()),
             apps,
             brands,
-            outbound: Settings::default(),
+            outbound: OutboundConfig::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::{fs, process};
 
+use tidings_courier::Settings;
 use tidings_protocol::{
     app::{AppSecret, Limits},
     limit::Limit,
@@ -505,14 +506,20 @@ t.toml:3:1: key `tls.prot`: unknown key; did you mean `port`?
 
 #[test]
 fn a_certificate_that_cannot_be_used_is_told_where_it_is_named() {
-    let file = File::new("certificate", "[tls]\ncert = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n");
+    let file = File::new(
+        "certificate",
+        "[tls]\ncert = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n[outbound]\nca = \"/nowhere/ca.pem\"\n",
+    );
     // Whoever does not need it does not read it.
     let flags = Flags { config: Some(file.0.clone()), server: Layer::default() };
     Config::load(&flags, &Environment::default()).expect("no mistake");
     let expected = format!(
-        "{}:2:8: key `tls.cert`: /nowhere/c.pem cannot be read: No such file or directory (os error 2)
+        "{0}:2:8: key `tls.cert`: /nowhere/c.pem cannot be read: No such file or directory (os error 2)
  2 | cert = \"/nowhere/c.pem\"
-   |        ^^^^^^^^^^^^^^^^",
+   |        ^^^^^^^^^^^^^^^^
+{0}:5:6: key `outbound.ca`: /nowhere/ca.pem cannot be read: No such file or directory (os error 2)
+ 5 | ca = \"/nowhere/ca.pem\"
+   |      ^^^^^^^^^^^^^^^^^",
         file.0.display()
     );
     assert_eq!(Config::check(&file.0).expect_err("a mistake").to_string(), expected);
@@ -815,9 +822,13 @@ fn webhooks_say_where_of_what_and_how() {
     ));
     assert_eq!(report, Ok(Vec::new()));
     let allow = ["10.1.0.0/16", "::1"].map(|network| network.parse().expect("a network"));
-    let outbound =
-        Settings { allow: allow.into(), retry_for: Duration::from_hours(1), timeout: Duration::from_secs(5) };
-    assert_eq!(config.outbound, outbound);
+    let outbound = Settings {
+        allow: allow.into(),
+        authorities: Vec::new(),
+        retry_for: Duration::from_hours(1),
+        timeout: Duration::from_secs(5),
+    };
+    assert_eq!(config.outbound.read(), Ok(outbound));
     let webhooks: Vec<_> = config.apps[0].webhooks.iter().cloned().collect();
     let full = Webhook {
         url: "https://shop.example/webhooks?from=tidings".into(),

@@ -29,6 +29,13 @@ impl PartialEq for Told {
 
 impl Eq for Told {}
 
+impl Told {
+    /// What is wrong with the file, at the place that names it.
+    pub(super) fn mistake(&self, kind: MistakeKind) -> ConfigErrors {
+        ConfigErrors { mistakes: vec![Finding { place: self.place.clone(), kind }], warnings: Vec::new() }
+    }
+}
+
 impl TlsConfig {
     /// The file of the certificate.
     #[must_use]
@@ -52,8 +59,7 @@ impl TlsConfig {
                 PemFile::Certificate => &self.cert,
                 PemFile::Key => &self.key,
             };
-            let mistake = Finding { place: told.place.clone(), kind: MistakeKind::Certificate(error) };
-            ConfigErrors { mistakes: vec![mistake], warnings: Vec::new() }
+            told.mistake(MistakeKind::Certificate(error))
         })
     }
 }

@@ -12,9 +12,9 @@ use std::{
 };
 
 use rustls::{
-    InconsistentKeys, ServerConfig, ServerConnection,
+    InconsistentKeys, RootCertStore, ServerConfig, ServerConnection,
     crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
+    pki_types::{CertificateDer, PrivateKeyDer, TrustAnchor, pem, pem::PemObject as _},
 };
 use tokio::net::TcpStream;
 
@@ -192,6 +192,17 @@ pub(crate) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Ce
         .collect::<Result<_, _>>()
         .map_err(|error| not_pem(PemFile::Certificate, path, &error))?;
     if chain.is_empty() { Err(CertificateError::NoCertificate { path: text(path) }) } else { Ok(chain) }
+}
+
+/// Reads the certificates of authorities: at least one.
+pub(crate) fn read_authorities(path: &Path) -> Result<Vec<TrustAnchor<'static>>, CertificateError> {
+    let mut store = RootCertStore::empty();
+    for certificate in read_chain(path)? {
+        store
+            .add(certificate)
+            .map_err(|error| CertificateError::Unusable { path: text(path), reason: error.to_string() })?;
+    }
+    Ok(store.roots)
 }
 
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
