@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tidings_courier::Settings;
 use tidings_protocol::{
     App, auth,
-    webhook::{Batching, ChannelFilter, Webhook, WebhookKind, WebhookKinds, Webhooks},
+    webhook::{Batching, ChannelFilter, Interest, Webhook, WebhookKind, Webhooks},
 };
 use tidings_server::{Clock, Server, WebhookParts};
 use tidings_store::SharedStore;
@@ -64,8 +64,10 @@ impl Backend {
     fn app(&self, kinds: impl IntoIterator<Item = WebhookKind>, channels: &str) -> App {
         let webhook = Webhook {
             url: self.url.as_str().into(),
-            kinds: kinds.into_iter().collect::<WebhookKinds>(),
-            channels: ChannelFilter::parse([channels]).expect("a pattern"),
+            interests: vec![Interest {
+                kinds: kinds.into_iter().collect(),
+                channels: ChannelFilter::parse([channels]).expect("a pattern"),
+            }],
             headers: Vec::new(),
             batching: Batching::Single,
         };

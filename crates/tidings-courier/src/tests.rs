@@ -25,7 +25,7 @@ use tidings_protocol::{
     app::{AppSecret, Features, Limits},
     auth,
     origin::AllowedOrigins,
-    webhook::{Batching, ChannelFilter, Webhook, WebhookKinds, Webhooks},
+    webhook::{Batching, ChannelFilter, Interest, Webhook, WebhookKinds, Webhooks},
 };
 use tidings_store::{
     SharedStore,
@@ -179,8 +179,7 @@ impl House {
         };
         let webhook = |url: &&str| Webhook {
             url: (*url).into(),
-            kinds: WebhookKinds::all(),
-            channels: ChannelFilter::default(),
+            interests: vec![Interest { kinds: WebhookKinds::all(), channels: ChannelFilter::default() }],
             headers: vec![("X-Own".to_owned(), "yes".to_owned())],
             batching: Batching::Single,
         };

@@ -98,15 +98,27 @@ pub struct WebhookKinds(u8);
 pub struct Webhook {
     /// Where to; no other webhook of the app has it.
     pub url: Arc<str>,
-    /// Of what.
-    pub kinds: WebhookKinds,
-    /// Of which channels.
-    pub channels: ChannelFilter,
+    /// Of what: of all that one of these means.
+    pub interests: Vec<Interest>,
     /// Names and values that go with every request. They may be secrets.
     pub headers: Vec<(String, String)>,
     /// How many events a request carries.
     pub batching: Batching,
 }
+
+/// What a backend is told of: of what, in which channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// Of what.
+    pub kinds: WebhookKinds,
+    /// Of which channels.
+    pub channels: ChannelFilter,
+}
+
+/// Two webhooks of one URL cannot be one: they have other headers, or another number of events in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a webhook with this URL has other `headers` or another `batch`; let both say the same")]
+pub struct OtherWay;
 
 /// How many events a request carries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -118,19 +130,19 @@ pub enum Batching {
     Several,
 }
 
-/// Channels, by name (`presence-lobby`) or by how their names begin (`private-*`).
+/// Channels, by name (`presence-lobby`) or by how their names begin or end (`private-*`, `*-lobby`, `private-*-lobby`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelFilter(Vec<Pattern>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Pattern {
     Exact(String),
-    Prefix(String),
+    Around { beginning: String, end: String },
 }
 
 /// The text is no pattern of channel names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no pattern of channel names: write presence-lobby, private-* or *")]
+#[error("{0:?} is no pattern of channel names: write presence-lobby, private-*, *-lobby or *")]
 pub struct ChannelPatternError(pub String);
 
 /// The webhooks of an app. Cloning shares them.
@@ -283,13 +295,32 @@ impl Webhook {
     /// Whether it is told of this.
     #[must_use]
     pub fn wants(&self, kind: WebhookKind, channel: &ChannelName) -> bool {
-        self.kinds.contains(kind) && self.channels.matches(channel)
+        let means = |interest: &Interest| interest.kinds.contains(kind) && interest.channels.matches(channel);
+        self.interests.iter().any(means)
+    }
+
+    /// Adds one to those of an app. Where its URL is known already, that webhook is told of this one's events as well.
+    ///
+    /// # Errors
+    /// [`OtherWay`] if the two cannot be one.
+    pub fn add_to(self, webhooks: &mut Vec<Webhook>) -> Result<(), OtherWay> {
+        match webhooks.iter_mut().find(|known| known.url == self.url) {
+            None => webhooks.push(self),
+            Some(known) if known.headers == self.headers && known.batching == self.batching => {
+                known.interests.extend(self.interests);
+            }
+            Some(_) => return Err(OtherWay),
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Webhook").field("url", &self.url).field("kinds", &self.kinds).finish_non_exhaustive()
+        f.debug_struct("Webhook")
+            .field("url", &self.url)
+            .field("interests", &self.interests)
+            .finish_non_exhaustive()
     }
 }
 
@@ -297,7 +328,8 @@ impl Webhooks {
     /// These.
     #[must_use]
     pub fn new(list: Vec<Webhook>) -> Self {
-        let wanted = WebhookKinds(list.iter().fold(0, |bits, webhook| bits | webhook.kinds.0));
+        let interests = list.iter().flat_map(|webhook| &webhook.interests);
+        let wanted = WebhookKinds(interests.fold(0, |bits, interest| bits | interest.kinds.0));
         Webhooks { list: list.into(), wanted }
     }
 
@@ -333,7 +365,17 @@ impl ChannelFilter {
     pub fn matches(&self, channel: &ChannelName) -> bool {
         self.0.iter().any(|pattern| match pattern {
             Pattern::Exact(name) => channel.as_str() == name,
-            Pattern::Prefix(prefix) => channel.as_str().starts_with(prefix),
+            Pattern::Around { beginning, end } => {
+                channel.as_str().strip_prefix(&**beginning).is_some_and(|rest| rest.ends_with(&**end))
+            }
+        })
+    }
+
+    /// The patterns as texts.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|pattern| match pattern {
+            Pattern::Exact(name) => name.clone(),
+            Pattern::Around { beginning, end } => format!("{beginning}*{end}"),
         })
     }
 }
@@ -341,16 +383,17 @@ impl ChannelFilter {
 impl Default for ChannelFilter {
     /// All channels.
     fn default() -> Self {
-        ChannelFilter(vec![Pattern::Prefix(String::new())])
+        ChannelFilter(vec![Pattern::Around { beginning: String::new(), end: String::new() }])
     }
 }
 
 impl Pattern {
     fn parse(text: &str) -> Result<Self, ChannelPatternError> {
-        let pattern = match text.strip_suffix('*') {
-            // Any name that begins so is valid if one is.
-            Some("") => Some(Pattern::Prefix(String::new())),
-            Some(prefix) => ChannelName::parse(prefix).ok().map(|_| Pattern::Prefix(prefix.to_owned())),
+        // Any name that begins or ends so is valid if one is.
+        let is_part = |part: &str| part.is_empty() || ChannelName::parse(part).is_ok();
+        let pattern = match text.split_once('*') {
+            Some((beginning, end)) => (is_part(beginning) && is_part(end))
+                .then(|| Pattern::Around { beginning: beginning.to_owned(), end: end.to_owned() }),
             None => ChannelName::parse(text).ok().map(|_| Pattern::Exact(text.to_owned())),
         };
         pattern.ok_or_else(|| ChannelPatternError(text.to_owned()))
@@ -415,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_take_names_and_beginnings() {
+    fn filters_take_names_beginnings_and_ends() {
         let check = |patterns: &[&str], name: &str, expected: bool| {
             let filter = ChannelFilter::parse(patterns.iter().copied()).expect("patterns");
             assert_eq!(filter.matches(&channel(name)), expected, "{patterns:?} {name}");
@@ -425,8 +468,16 @@ mod tests {
         check(&["private-*"], "presence-a", false);
         check(&["private-*", "lobby"], "lobby", true);
         check(&["lobby"], "lobby-2", false);
+        check(&["*-lobby"], "presence-lobby", true);
+        check(&["*-lobby"], "presence-lobby-2", false);
+        check(&["private-*-lobby"], "private-a-lobby", true);
+        check(&["private-*-lobby"], "private-lobby", false);
+        check(&["private-*-lobby"], "presence-a-lobby", false);
+        let texts = ["*", "lobby", "private-*", "*-lobby", "private-*-lobby"];
+        let filter = ChannelFilter::parse(texts).expect("patterns");
+        assert!(filter.texts().eq(texts));
         assert!(ChannelFilter::default().matches(&channel("presence-x")));
-        for bad in ["", "a*b", "**", "a b", "*-a"] {
+        for bad in ["", "a*b*", "**", "a b", "a *", "* a"] {
             assert_eq!(ChannelFilter::parse([bad]), Err(ChannelPatternError(bad.to_owned())));
         }
     }
@@ -435,8 +486,10 @@ mod tests {
     fn an_app_wants_what_one_of_its_webhooks_wants() {
         let webhook = |url: &str, kinds: &[WebhookKind]| Webhook {
             url: url.into(),
-            kinds: kinds.iter().copied().collect(),
-            channels: ChannelFilter::parse(["private-*"]).expect("a pattern"),
+            interests: vec![Interest {
+                kinds: kinds.iter().copied().collect(),
+                channels: ChannelFilter::parse(["private-*"]).expect("a pattern"),
+            }],
             headers: vec![("authorization".to_owned(), "s3cret".to_owned())],
             batching: Batching::Single,
         };
@@ -454,6 +507,39 @@ mod tests {
         assert!(!first.wants(WebhookKind::MemberAdded, &channel("private-a")));
         assert!(!format!("{webhooks:?}").contains("s3cret"));
         assert_eq!(WebhookKinds::all().0, 0b111_1111);
+    }
+
+    #[test]
+    fn two_of_one_url_are_one_that_is_told_of_what_either_is() {
+        let webhook = |url: &str, kind: WebhookKind, pattern, batching| Webhook {
+            url: url.into(),
+            interests: vec![Interest {
+                kinds: [kind].into_iter().collect(),
+                channels: ChannelFilter::parse([pattern]).expect("a pattern"),
+            }],
+            headers: Vec::new(),
+            batching,
+        };
+        let mut webhooks = Vec::new();
+        let (occupied, cache_miss) = (WebhookKind::ChannelOccupied, WebhookKind::CacheMiss);
+        for added in [
+            webhook("a", occupied, "private-*", Batching::Single),
+            webhook("b", occupied, "*", Batching::Several),
+            webhook("a", cache_miss, "cache-*", Batching::Single),
+        ] {
+            assert_eq!(added.add_to(&mut webhooks), Ok(()));
+        }
+        assert_eq!(webhook("a", occupied, "*", Batching::Several).add_to(&mut webhooks), Err(OtherWay));
+        let urls: Vec<&str> = webhooks.iter().map(|webhook| &*webhook.url).collect();
+        assert_eq!(urls, ["a", "b"]);
+        for (kind, name, expected) in [
+            (occupied, "private-a", true),
+            (cache_miss, "cache-a", true),
+            (occupied, "cache-a", false),
+            (cache_miss, "private-a", false),
+        ] {
+            assert_eq!(webhooks[0].wants(kind, &channel(name)), expected, "{kind:?} {name}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tidings_courier::{Network, Settings};
 use tidings_protocol::{
     App,
     limit::Limit,
-    webhook::{Batching, ChannelFilter, Webhook, WebhookKinds, Webhooks},
+    webhook::{Batching, ChannelFilter, Interest, Webhook, WebhookKinds, Webhooks},
 };
 use tidings_store::{
     AppSettings, Brand, BrandId,
@@ -178,13 +178,16 @@ impl<'s> Reader<'s, '_> {
     }
 
     fn webhooks(&mut self, item: Item<'s>) -> Webhooks {
-        let mut urls = Taken::new();
+        let mut webhooks = Vec::new();
         let items = self.items(item, "a list of webhooks, each begun with [[apps.webhooks]]");
         let sections: Vec<_> = items.into_iter().filter_map(|item| self.table(item)).collect();
-        Webhooks::new(sections.into_iter().filter_map(|section| self.webhook(section, &mut urls)).collect())
+        for section in sections {
+            self.webhook(section, &mut webhooks);
+        }
+        Webhooks::new(webhooks)
     }
 
-    fn webhook(&mut self, mut section: Section<'s>, urls: &mut Taken) -> Option<Webhook> {
+    fn webhook(&mut self, mut section: Section<'s>, webhooks: &mut Vec<Webhook>) {
         let url = self.required(
             &mut section,
             "url",
@@ -196,15 +199,20 @@ impl<'s> Reader<'s, '_> {
         let headers = self.section(&mut section, "headers").map(|section| self.headers(section));
         let batch = self.value(&mut section, "batch", boolean);
         self.finish(&section);
-        let (url, span) = url?;
-        self.claim(urls, &section.path, "url", (&url, span));
-        Some(Webhook {
-            url: url.into(),
+        let Some((url, span)) = url else { return };
+        let interest = Interest {
             kinds: kinds.unwrap_or_else(WebhookKinds::all),
             channels: channels.unwrap_or_default(),
+        };
+        let webhook = Webhook {
+            url: url.into(),
+            interests: vec![interest],
             headers: headers.unwrap_or_default(),
             batching: if batch.unwrap_or(false) { Batching::Several } else { Batching::Single },
-        })
+        };
+        if let Err(error) = webhook.add_to(webhooks) {
+            self.report.mistake(self.source.place(span, Some(section.path_of("url"))), error.into());
+        }
     }
 
     fn kinds(&mut self, item: Item<'s>) -> WebhookKinds {

@@ -6,7 +6,10 @@ use std::{
 };
 
 use tidings_courier::NetworkError;
-use tidings_protocol::{origin::OriginPatternError, webhook::ChannelPatternError};
+use tidings_protocol::{
+    origin::OriginPatternError,
+    webhook::{ChannelPatternError, OtherWay},
+};
 
 use super::rules::SECRET_MIN;
 use crate::tls::CertificateError;
@@ -90,6 +93,9 @@ pub enum MistakeKind {
     /// A text that is no pattern of channel names.
     #[error(transparent)]
     Channel(#[from] ChannelPatternError),
+    /// Two webhooks that cannot be one.
+    #[error(transparent)]
+    Webhook(#[from] OtherWay),
     /// A text that is no network.
     #[error(transparent)]
     Network(#[from] NetworkError),

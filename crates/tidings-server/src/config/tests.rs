@@ -4,7 +4,7 @@ use tidings_courier::Settings;
 use tidings_protocol::{
     app::{AppSecret, Limits},
     limit::Limit,
-    webhook::{Batching, ChannelFilter, Webhook, WebhookKind, WebhookKinds},
+    webhook::{Batching, ChannelFilter, Interest, Webhook, WebhookKind, WebhookKinds},
 };
 
 use super::*;
@@ -818,6 +818,12 @@ fn webhooks_say_where_of_what_and_how() {
 
         [[apps.webhooks]]
         url = "http://10.1.2.3:8080/"
+
+        [[apps.webhooks]]
+        url = "https://shop.example/webhooks?from=tidings"
+        events = ["cache_miss"]
+        headers = {{ Authorization = "Bearer s3cret", "X-Own" = "yes" }}
+        batch = true
         "#
     ));
     assert_eq!(report, Ok(Vec::new()));
@@ -832,8 +838,16 @@ fn webhooks_say_where_of_what_and_how() {
     let webhooks: Vec<_> = config.apps[0].webhooks.iter().cloned().collect();
     let full = Webhook {
         url: "https://shop.example/webhooks?from=tidings".into(),
-        kinds: [WebhookKind::MemberAdded, WebhookKind::MemberRemoved].into_iter().collect(),
-        channels: ChannelFilter::parse(["presence-*", "presence-lobby"]).expect("patterns"),
+        interests: vec![
+            Interest {
+                kinds: [WebhookKind::MemberAdded, WebhookKind::MemberRemoved].into_iter().collect(),
+                channels: ChannelFilter::parse(["presence-*", "presence-lobby"]).expect("patterns"),
+            },
+            Interest {
+                kinds: [WebhookKind::CacheMiss].into_iter().collect(),
+                channels: ChannelFilter::default(),
+            },
+        ],
         headers: vec![
             ("Authorization".to_owned(), "Bearer s3cret".to_owned()),
             ("X-Own".to_owned(), "yes".to_owned()),
@@ -842,8 +856,7 @@ fn webhooks_say_where_of_what_and_how() {
     };
     let short = Webhook {
         url: "http://10.1.2.3:8080/".into(),
-        kinds: WebhookKinds::all(),
-        channels: ChannelFilter::default(),
+        interests: vec![Interest { kinds: WebhookKinds::all(), channels: ChannelFilter::default() }],
         headers: Vec::new(),
         batching: Batching::Single,
     };
@@ -882,10 +895,10 @@ t.toml:7:11: key `apps[0].webhooks[0].events[0]`: must be channel_occupied, chan
 ",
     );
     check_webhook(
-        "channels = [\"*-a\"]",
+        "channels = [\"**a\"]",
         "
-t.toml:7:13: key `apps[0].webhooks[0].channels[0]`: \"*-a\" is no pattern of channel names: write presence-lobby, private-* or *
- 7 | channels = [\"*-a\"]
+t.toml:7:13: key `apps[0].webhooks[0].channels[0]`: \"**a\" is no pattern of channel names: write presence-lobby, private-*, *-lobby or *
+ 7 | channels = [\"**a\"]
    |             ^^^^^
 ",
     );
@@ -896,9 +909,9 @@ t.toml:7:28: key `apps[0].webhooks[0].headers.Content-Type`: must be the value o
 ",
     );
     check_webhook(
-        "[[apps.webhooks]]\nurl = \"https://a.example/\"",
+        "[[apps.webhooks]]\nurl = \"https://a.example/\"\nbatch = true",
         "
-t.toml:8:7: key `apps[0].webhooks[1].url`: `apps[0].webhooks[0]` has it already
+t.toml:8:7: key `apps[0].webhooks[1].url`: a webhook with this URL has other `headers` or another `batch`; let both say the same
  8 | url = \"https://a.example/\"
    |       ^^^^^^^^^^^^^^^^^^^^
 ",
