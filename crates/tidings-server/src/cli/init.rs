@@ -12,7 +12,10 @@ use std::{
 
 use clap::Args;
 use serde_json::Value;
-use tidings_protocol::app::AppSecret;
+use tidings_protocol::{
+    app::AppSecret,
+    webhook::{Batching, ChannelFilter, Interest, Webhook, WebhookKind, WebhookKinds},
+};
 use tidings_store::AppSettings;
 
 use super::{Exit, apps::changed, error::CliError, print, print_line};
@@ -32,6 +35,8 @@ pub(super) struct InitArgs {
 #[derive(Default)]
 struct Draft {
     server: Layer,
+    /// The files of a certificate and its key.
+    tls: Option<(PathBuf, PathBuf)>,
     apps: Vec<DraftApp>,
     /// What the reader of the file should know.
     notes: Vec<String>,
@@ -42,6 +47,7 @@ struct DraftApp {
     key: String,
     secret: AppSecret,
     settings: AppSettings,
+    webhooks: Vec<Webhook>,
 }
 
 pub(super) fn run(args: &InitArgs) -> Result<Exit, CliError> {
@@ -49,7 +55,8 @@ pub(super) fn run(args: &InitArgs) -> Result<Exit, CliError> {
     let text = fs::read_to_string(from)
         .map_err(|source| CliError::Input { what: from.display().to_string(), source })?;
     let draft = if text.trim_start().starts_with('{') { soketi::read(&text) } else { dotenv::read(&text) };
-    let draft = draft.map_err(|mistakes| CliError::NotUnderstood { file: from.clone(), mistakes })?;
+    let mut draft = draft.map_err(|mistakes| CliError::NotUnderstood { file: from.clone(), mistakes })?;
+    draft.note_what_webhooks_need();
     let config = draft.render(from);
     if args.to == Path::new("-") {
         print(&config)?;
@@ -71,6 +78,14 @@ fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 impl Draft {
+    fn note_what_webhooks_need(&mut self) {
+        if self.apps.iter().any(|app| !app.webhooks.is_empty()) {
+            self.notes.push(
+                "webhooks go to public addresses, and to networks that [outbound] allow names".to_owned(),
+            );
+        }
+    }
+
     fn render(&self, from: &Path) -> String {
         let mut text = format!("# Made by `tidings init` of {}.\n", from.display());
         for note in &self.notes {
@@ -106,16 +121,41 @@ impl Draft {
                 ("soketi_names", soketi_names.map(|told| told.to_string())),
             ],
         );
-        for DraftApp { id, key, secret, settings } in &self.apps {
+        if let Some((cert, key)) = &self.tls {
+            let path = |path: &Path| Some(toml(&path.to_string_lossy()));
+            section(&mut text, "[tls]", &[("cert", path(cert)), ("key", path(key))]);
+        }
+        for DraftApp { id, key, secret, settings, webhooks } in &self.apps {
             section(
                 &mut text,
                 "[[apps]]",
                 &[("id", Some(toml(id))), ("key", Some(toml(key))), ("secret", Some(toml(secret.reveal())))],
             );
             text.extend(changed(settings));
+            for webhook in webhooks {
+                for interest in &webhook.interests {
+                    section(&mut text, "[[apps.webhooks]]", &table(webhook, interest));
+                }
+            }
         }
         text
     }
+}
+
+/// What a table says of a webhook and one of its interests; what is the default is left out.
+fn table(webhook: &Webhook, Interest { kinds, channels }: &Interest) -> [(&'static str, Option<String>); 5] {
+    let names: Vec<_> =
+        WebhookKind::ALL.into_iter().filter(|kind| kinds.contains(*kind)).map(WebhookKind::name).collect();
+    let patterns: Vec<_> = channels.texts().collect();
+    let headers = webhook.headers.iter().map(|(name, value)| format!("{} = {}", toml(name), toml(value)));
+    let headers = headers.collect::<Vec<_>>().join(", ");
+    [
+        ("url", Some(toml(&webhook.url))),
+        ("events", (*kinds != WebhookKinds::all()).then(|| Value::from(names).to_string())),
+        ("channels", (*channels != ChannelFilter::default()).then(|| Value::from(patterns).to_string())),
+        ("headers", (!headers.is_empty()).then(|| format!("{{ {headers} }}"))),
+        ("batch", (webhook.batching == Batching::Several).then(|| "true".to_owned())),
+    ]
 }
 
 /// Adds a table, unless there is nothing in it.
@@ -137,10 +177,30 @@ fn toml(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{CertifiedKey, generate_simple_self_signed};
+
     use super::*;
+    use crate::config::Config;
 
     fn drafted(read: impl Fn(&str) -> Result<Draft, Vec<String>>, text: &str) -> String {
-        read(text).unwrap_or_else(|mistakes| panic!("{mistakes:?}")).render(Path::new("FILE"))
+        let mut draft = read(text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
+        draft.note_what_webhooks_need();
+        let written = draft.render(Path::new("FILE"));
+        check(text, &written);
+        written
+    }
+
+    /// What is written has no mistakes, also with the certificate that it names.
+    fn check(text: &str, written: &str) {
+        let path = std::env::temp_dir().join(format!(
+            "tidings-init-{}-{}.toml",
+            std::process::id(),
+            tidings_protocol::auth::request::body_md5(text.as_bytes())
+        ));
+        fs::write(&path, written).expect("written");
+        let checked = Config::check(&path);
+        fs::remove_file(&path).expect("it was there");
+        assert_eq!(checked.map(|_| ()).map_err(|errors| errors.to_string()), Ok(()), "{written}");
     }
 
     #[test]
@@ -227,7 +287,14 @@ secret = \"0123456789abcdef\"
             "eventLimits": {"maxPayloadInKb": "20"},
             "appManager.array.apps": [
                 {"id": 7, "key": "seven", "secret": "0123456789abcdef", "maxConnections": -1, "enableClientMessages": true,
-                 "maxClientEventsPerSecond": 50, "webhooks": [{"url": "https://shop.example/hook"}]},
+                 "maxClientEventsPerSecond": 50, "webhooks": [
+                    {"url": "https://shop.example/hook", "event_types": ["channel_occupied", "member_added"],
+                     "filter": {"channel_name_starts_with": "presence-", "channel_name_ends_with": "-vip"},
+                     "headers": {"X-Own": "a \"b\""}},
+                    {"lambda_function": "count", "event_types": ["channel_occupied"]},
+                    {"url": "https://shop.example/hook", "event_types": ["cache_miss"], "headers": {"X-Own": "a \"b\""}},
+                    {"url": "https://log.example/"}
+                ]},
                 {"id": "8", "key": "eight", "secret": "fedcba9876543210", "enabled": false, "maxReadRequestsPerSecond": "9"}
             ]
         }"#;
@@ -235,8 +302,9 @@ secret = \"0123456789abcdef\"
             drafted(soketi::read, json),
             "\
 # Made by `tidings init` of FILE.
-# app 7: its webhooks are not taken
+# app 7: webhooks[1]: not taken: Lambda functions are not called
 # adapter: it has no meaning here
+# webhooks go to public addresses, and to networks that [outbound] allow names
 
 [server]
 port = 6002
@@ -254,6 +322,20 @@ limits.client_events_per_second = 50
 limits.event_bytes = 20480
 limits.presence_member_bytes = 2048
 
+[[apps.webhooks]]
+url = \"https://shop.example/hook\"
+events = [\"channel_occupied\",\"member_added\"]
+channels = [\"presence-*-vip\"]
+headers = { \"X-Own\" = \"a \\\"b\\\"\" }
+
+[[apps.webhooks]]
+url = \"https://shop.example/hook\"
+events = [\"cache_miss\"]
+headers = { \"X-Own\" = \"a \\\"b\\\"\" }
+
+[[apps.webhooks]]
+url = \"https://log.example/\"
+
 [[apps]]
 id = \"8\"
 key = \"eight\"
@@ -268,6 +350,72 @@ limits.presence_member_bytes = 2048
         );
     }
 
+    const TLS_AND_APP: &str = "\
+[tls]
+cert = \"/etc/soketi/fullchain.pem\"
+key = \"/etc/soketi/key.pem\"
+
+[[apps]]
+id = \"7\"
+key = \"seven\"
+secret = \"0123456789abcdef\"
+";
+
+    #[test]
+    fn tls_and_webhooks_of_soketi() {
+        let folder = std::env::temp_dir().join(format!("tidings-init-{}-tls", std::process::id()));
+        let CertifiedKey { cert, signing_key } =
+            generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+        fs::create_dir_all(&folder).expect("made");
+        fs::write(folder.join("fullchain.pem"), cert.pem()).expect("written");
+        fs::write(folder.join("key.pem"), signing_key.serialize_pem()).expect("written");
+        let here = |text: &str| text.replace("/etc/soketi", folder.to_str().expect("a text"));
+        let json = r#"{
+            "ssl": {"certPath": "/etc/soketi/fullchain.pem", "keyPath": "/etc/soketi/key.pem", "passphrase": "s3cret", "caPath": ""},
+            "webhooks": {"batching": {"enabled": true, "duration": 50}},
+            "appManager.array.apps": [{"id": "7", "key": "seven", "secret": "0123456789abcdef", "enableClientMessages": true,
+                "webhooks": [{"url": "https://log.example/", "event_types": ["client_event"]}]}]
+        }"#;
+        let written = drafted(soketi::read, &here(json));
+        let expected = "\
+# Made by `tidings init` of FILE.
+# ssl.passphrase: the key is read without a passphrase; write it so: openssl pkey -in FILE -out FILE
+# webhooks go to public addresses, and to networks that [outbound] allow names
+
+";
+        assert_eq!(
+            written.strip_prefix(expected).map(|rest| rest.starts_with(&here(TLS_AND_APP))),
+            Some(true),
+            "{written}"
+        );
+        let webhook = "
+[[apps.webhooks]]
+url = \"https://log.example/\"
+events = [\"client_event\"]
+batch = true
+";
+        assert!(written.ends_with(webhook), "{written}");
+        let env = r#"
+SOKETI_DEFAULT_APP_ID=7
+SOKETI_DEFAULT_APP_KEY=seven
+SOKETI_DEFAULT_APP_SECRET=0123456789abcdef
+SOKETI_SSL_CERT=/etc/soketi/fullchain.pem
+SOKETI_SSL_KEY=/etc/soketi/key.pem
+SOKETI_WEBHOOKS_BATCHING=1
+SOKETI_DEFAULT_APP_WEBHOOKS='[{"url": "https://log.example/", "event_types": ["client_event"]}, {"lambda_function": "f"}]'
+"#;
+        let expected = format!(
+            "\
+# Made by `tidings init` of FILE.
+# SOKETI_DEFAULT_APP_WEBHOOKS: webhooks[1]: not taken: Lambda functions are not called
+# webhooks go to public addresses, and to networks that [outbound] allow names
+
+{TLS_AND_APP}{webhook}"
+        );
+        assert_eq!(drafted(dotenv::read, &here(env)), here(&expected));
+        fs::remove_dir_all(folder).expect("it was there");
+    }
+
     #[test]
     fn soketi_files_with_mistakes() {
         let mistakes = |json| soketi::read(json).err().expect("mistakes");
@@ -278,13 +426,16 @@ limits.presence_member_bytes = 2048
         );
         assert_eq!(
             mistakes(
-                r#"{"port": "x", "appManager": {"array": {"apps": [{"id": "1", "key": "k k", "maxConnections": "?"}]}}}"#
+                r#"{"port": "x", "ssl.certPath": "/c", "appManager": {"array": {"apps": [
+                    {"id": "1", "key": "k k", "maxConnections": "?", "webhooks": "[{"}]}}}"#
             ),
             [
                 "port: must be a whole number from 0 to 65535, not \"x\"",
+                "ssl.keyPath: it is missing",
                 "appManager.array.apps[0].key: must be 1 to 128 of the characters A-Z a-z 0-9 _ -, not \"k k\"",
                 "appManager.array.apps[0].secret: it is missing",
                 "appManager.array.apps[0].maxConnections: must be a whole number, or -1 for no limit, not \"?\"",
+                "appManager.array.apps[0].webhooks: must be soketi's list of webhooks, as JSON, not something else",
             ]
         );
     }

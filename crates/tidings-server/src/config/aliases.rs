@@ -1,14 +1,23 @@
 //! The variables that people bring with them from other servers and from the libraries: what they mean here.
 
-use std::{collections::BTreeMap, net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
-use tidings_protocol::{App, app::AppSecret, auth::request::percent_decode, limit::Limit};
+use tidings_protocol::{
+    App,
+    app::AppSecret,
+    auth::request::percent_decode,
+    limit::Limit,
+    webhook::{Batching, Webhook, Webhooks},
+};
 use tidings_store::{
     AppSettings,
     settings::{LIMITS, SWITCHES, Setting},
 };
 
-use super::{Environment, MistakeKind, NoteKind, Place, WarningKind, finding::Report, rules};
+use super::{
+    Environment, MistakeKind, NoteKind, Place, SoketiWebhooks, WarningKind, finding::Report, read_webhooks,
+    rules,
+};
 
 /// What a variable says.
 #[derive(Clone, Copy, Debug)]
@@ -30,17 +39,24 @@ enum Meaning {
     ActivityTimeout,
     /// A time in milliseconds.
     DrainWindow,
+    TlsCert,
+    TlsKey,
+    /// How soketi has all webhooks sent.
+    Batching,
+    /// soketi's list, in JSON.
+    Webhooks,
     /// Nothing, and why.
     Nothing(&'static str),
 }
 
 const FOR_CLIENTS: &str = "it says where clients connect, not where the server listens";
+pub(crate) const NO_PASSPHRASE: &str =
+    "the key is read without a passphrase; write it so: openssl pkey -in FILE -out FILE";
+pub(super) const SOKETI_SSL_CERT: &str = "SOKETI_SSL_CERT";
+pub(super) const SOKETI_SSL_KEY: &str = "SOKETI_SSL_KEY";
 const NO_PREFIX: &str = "there is no path prefix here; clients and backends connect without one";
-const TLS_ELSEWHERE: &str =
-    "TLS is configured by [tls] in the file, or by TIDINGS_TLS_CERT and TIDINGS_TLS_KEY";
-const NO_WEBHOOKS: &str = "webhooks are not taken from variables";
 
-/// In the order in which they are reported.
+/// In the order in which they are read and reported.
 const ALIASES: &[(&str, Meaning)] = &[
     ("PUSHER_APP_ID", Meaning::Id),
     ("PUSHER_APP_KEY", Meaning::Key),
@@ -74,7 +90,10 @@ const ALIASES: &[(&str, Meaning)] = &[
     ("SOKETI_DEFAULT_APP_MAX_BACKEND_EVENTS_PER_SEC", Meaning::Limit("backend_events_per_second")),
     ("SOKETI_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SEC", Meaning::Limit("client_events_per_second")),
     ("SOKETI_DEFAULT_APP_MAX_READ_REQ_PER_SEC", Meaning::Limit("reads_per_second")),
-    ("SOKETI_DEFAULT_APP_WEBHOOKS", Meaning::Nothing(NO_WEBHOOKS)),
+    // What follows is sent so.
+    ("SOKETI_WEBHOOKS_BATCHING", Meaning::Batching),
+    ("SOKETI_WEBHOOKS_BATCHING_DURATION", Meaning::Nothing("what waits goes at once")),
+    ("SOKETI_DEFAULT_APP_WEBHOOKS", Meaning::Webhooks),
     ("SOKETI_EVENT_MAX_SIZE_IN_KB", Meaning::KilobytesLimit("event_bytes")),
     ("SOKETI_EVENT_MAX_CHANNELS_AT_ONCE", Meaning::Limit("channels_per_event")),
     ("SOKETI_EVENT_MAX_BATCH_SIZE", Meaning::Limit("events_per_batch")),
@@ -90,8 +109,9 @@ const ALIASES: &[(&str, Meaning)] = &[
         "SOKETI_METRICS_ENABLED",
         Meaning::Nothing("metrics are always served; TIDINGS_METRICS_SOKETI_NAMES adds soketi's names"),
     ),
-    ("SOKETI_SSL_CERT", Meaning::Nothing(TLS_ELSEWHERE)),
-    ("SOKETI_SSL_KEY", Meaning::Nothing(TLS_ELSEWHERE)),
+    (SOKETI_SSL_CERT, Meaning::TlsCert),
+    (SOKETI_SSL_KEY, Meaning::TlsKey),
+    ("SOKETI_SSL_PASS", Meaning::Nothing(NO_PASSPHRASE)),
     ("SOCKUDO_DEFAULT_APP_ID", Meaning::Id),
     ("SOCKUDO_DEFAULT_APP_KEY", Meaning::Key),
     ("SOCKUDO_DEFAULT_APP_SECRET", Meaning::Secret),
@@ -113,6 +133,10 @@ pub(super) struct Aliases {
     pub(super) metrics_port: Said<u16>,
     pub(super) activity_timeout: Said<Duration>,
     pub(super) drain_window: Said<Duration>,
+    pub(super) tls_cert: Said<PathBuf>,
+    pub(super) tls_key: Said<PathBuf>,
+    batching: Batching,
+    webhooks: Vec<Webhook>,
     id: Said<String>,
     key: Said<String>,
     secret: Said<AppSecret>,
@@ -133,11 +157,13 @@ pub(crate) struct AliasedApp {
     pub(super) key_name: &'static str,
     pub(crate) secret: AppSecret,
     pub(crate) settings: AppSettings,
+    pub(crate) webhooks: Vec<Webhook>,
 }
 
 impl AliasedApp {
     pub(super) fn to_app(&self) -> App {
-        self.settings.to_app(self.id.clone(), self.key.clone(), self.secret.clone())
+        let webhooks = Webhooks::new(self.webhooks.clone());
+        App { webhooks, ..self.settings.to_app(self.id.clone(), self.key.clone(), self.secret.clone()) }
     }
 }
 
@@ -150,6 +176,10 @@ impl<T> Default for Said<T> {
 impl<T> Said<T> {
     pub(super) fn value(self) -> Option<T> {
         self.0.map(|(value, _)| value)
+    }
+
+    pub(super) fn told(self) -> Option<(T, &'static str)> {
+        self.0
     }
 }
 
@@ -262,6 +292,29 @@ impl Aliases {
                 self.drain_window.say(rules::drain(ms.div_ceil(1000))?, name, report);
                 "drain_window"
             }
+            Meaning::TlsCert => {
+                self.tls_cert.say(text.into(), name, report);
+                "the certificate of TLS"
+            }
+            Meaning::TlsKey => {
+                self.tls_key.say(text.into(), name, report);
+                "the key of TLS"
+            }
+            Meaning::Batching => {
+                if parse_boolean(text)? {
+                    self.batching = Batching::Several;
+                }
+                "batch, of the webhooks that follow"
+            }
+            Meaning::Webhooks => {
+                let SoketiWebhooks { webhooks, left_out } = read_webhooks(&text.into(), self.batching)?;
+                self.webhooks = webhooks;
+                report.note(place(name), NoteKind::Taken("the webhooks of the first app"));
+                for part in left_out {
+                    report.note(place(name), NoteKind::Part(part));
+                }
+                return Ok(());
+            }
             Meaning::Nothing(why) => {
                 report.note(place(name), NoteKind::Nothing(why));
                 return Ok(());
@@ -293,7 +346,8 @@ impl Aliases {
         let mut settings = AppSettings::default();
         apply(&SWITCHES, std::mem::take(&mut self.switches), &mut settings);
         apply(&LIMITS, std::mem::take(&mut self.limits), &mut settings);
-        Some(AliasedApp { id, id_name, key, key_name, secret, settings })
+        let webhooks = std::mem::take(&mut self.webhooks);
+        Some(AliasedApp { id, id_name, key, key_name, secret, settings, webhooks })
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Layer, MistakeKind, Place, TlsConfig, WarningKind,
-    aliases::{self, AliasedApp},
+    aliases::{self, AliasedApp, SOKETI_SSL_CERT, SOKETI_SSL_KEY, Said},
     finding::{Report, nearest},
     rules,
     tls::Told,
@@ -107,7 +107,7 @@ pub(super) fn read(environment: &Environment, report: &mut Report) -> Variables 
             metrics_host: reader.value(METRICS_HOST, rules::parse_host),
             metrics_port: reader.value(METRICS_PORT, rules::parse_port).or(aliases.metrics_port.value()),
             soketi_names: reader.value(SOKETI_NAMES, aliases::parse_boolean),
-            tls: reader.tls(),
+            tls: reader.tls(aliases.tls_cert, aliases.tls_key),
         },
         app,
     }
@@ -140,22 +140,27 @@ impl Reader<'_> {
         self.value(name, rules::parse_port)
     }
 
-    fn tls(&mut self) -> Option<TlsConfig> {
+    /// TLS as our variables say it, or those of soketi.
+    fn tls(&mut self, cert: Said<PathBuf>, key: Said<PathBuf>) -> Option<TlsConfig> {
         let environment = self.environment;
-        let told = |name: &'static str| {
-            let path = environment.value(name).map(PathBuf::from).ok_or(name)?;
-            Ok(Told { path, place: Place::Variable(name.to_owned()) })
+        let told = |name: &'static str, said: Said<PathBuf>| {
+            let own = environment.value(name).map(|path| (PathBuf::from(path), name));
+            let (path, name) = own.or_else(|| said.told())?;
+            Some((Told { path, place: Place::Variable(name.to_owned()) }, name))
         };
-        let (cert, key) = (told(TLS_CERT), told(TLS_KEY));
         let port = self.port(TLS_PORT);
-        match (cert, key) {
-            (Ok(cert), Ok(key)) => Some(TlsConfig { port, cert, key }),
-            (Err(_), Err(_)) if port.is_none() => None,
+        match (told(TLS_CERT, cert), told(TLS_KEY, key)) {
+            (Some((cert, _)), Some((key, _))) => Some(TlsConfig { port, cert, key }),
+            (None, None) if port.is_none() => None,
             (cert, key) => {
-                let missing = [cert.err(), key.err()].into_iter().flatten().collect();
-                let set = [TLS_CERT, TLS_KEY, TLS_PORT].into_iter();
-                let set = set.rev().find(|name| environment.value(name).is_some())?;
-                let kind = MistakeKind::TlsVariablesMissing(missing);
+                let set = cert.as_ref().or(key.as_ref()).map_or(TLS_PORT, |(_, name)| name);
+                let names = if [SOKETI_SSL_CERT, SOKETI_SSL_KEY].contains(&set) {
+                    [(SOKETI_SSL_CERT, cert), (SOKETI_SSL_KEY, key)]
+                } else {
+                    [(TLS_CERT, cert), (TLS_KEY, key)]
+                };
+                let missing = names.into_iter().filter(|(_, told)| told.is_none()).map(|(name, _)| name);
+                let kind = MistakeKind::TlsVariablesMissing(missing.collect());
                 self.report.mistake(Place::Variable(set.to_owned()), kind);
                 None
             }

@@ -134,6 +134,9 @@ pub enum NoteKind {
     /// It says nothing here, and why.
     #[error("not taken: {0}")]
     Nothing(&'static str),
+    /// A part of it says nothing here.
+    #[error("{0}")]
+    Part(String),
 }
 
 /// What may not be meant so.

@@ -6,6 +6,7 @@ mod file;
 mod finding;
 mod outbound;
 mod rules;
+mod soketi;
 mod tls;
 
 #[cfg(test)]
@@ -22,7 +23,7 @@ use tidings_store::Brand;
 
 use crate::{Drain, ServerConfig};
 
-pub(crate) use aliases::{AliasedApp, parse_boolean, parse_limit};
+pub(crate) use aliases::{AliasedApp, NO_PASSPHRASE, parse_boolean, parse_limit};
 pub use environment::Environment;
 pub(crate) use environment::LOG;
 pub(crate) use finding::nearest;
@@ -34,6 +35,7 @@ pub use rules::{
     parse_brand_id, parse_brand_name, parse_drain, parse_host, parse_id, parse_key, parse_port, parse_secret,
     parse_sid_url,
 };
+pub(crate) use soketi::{SoketiWebhooks, read_webhooks};
 pub use tls::TlsConfig;
 
 /// Where `tidings serve` listens if it is not told.

@@ -505,6 +505,66 @@ t.toml:3:1: key `tls.prot`: unknown key; did you mean `port`?
 }
 
 #[test]
+fn variables_of_soketi_say_where_tls_is_and_who_is_told_by_webhooks() {
+    let soketi = [("SOKETI_SSL_CERT", "c"), ("SOKETI_SSL_KEY", "k")];
+    let tls = |variables: &[(&str, &str)]| {
+        let variables: Vec<_> = soketi.iter().chain(variables).copied().collect();
+        let TlsConfig { port, cert, key } = load(&variables).expect("no mistake").config.tls.expect("TLS");
+        (cert.path, key.path, port)
+    };
+    assert_eq!(tls(&[]), ("c".into(), "k".into(), None));
+    let own = [("TIDINGS_TLS_CERT", "oc"), ("TIDINGS_TLS_KEY", "ok"), ("TIDINGS_TLS_PORT", "6443")];
+    assert_eq!(tls(&own), ("oc".into(), "ok".into(), Some(6443)));
+    assert_eq!(tls(&own[2..]), ("c".into(), "k".into(), Some(6443)));
+    check_variables(
+        &soketi[1..],
+        "SOKETI_SSL_KEY: TLS needs a certificate and its key; SOKETI_SSL_CERT is not set",
+    );
+
+    let first = [
+        ("SOKETI_DEFAULT_APP_ID", "1"),
+        ("SOKETI_DEFAULT_APP_KEY", "k"),
+        ("SOKETI_DEFAULT_APP_SECRET", "0123456789abcdef"),
+    ];
+    let list = r#"[{"url": "https://a.example/", "event_types": ["client_event"],
+        "filter": {"channel_name_ends_with": "-vip"}}, {"lambda_function": "f"}]"#;
+    let webhooks = |variables: &[(&str, &str)]| {
+        let variables: Vec<_> = first.iter().chain(variables).copied().collect();
+        let Loaded { config, notes, .. } = load(&variables).expect("no mistake");
+        (config.apps[0].webhooks.iter().cloned().collect::<Vec<_>>(), notes)
+    };
+    let (found, notes) =
+        webhooks(&[("SOKETI_DEFAULT_APP_WEBHOOKS", list), ("SOKETI_WEBHOOKS_BATCHING", "true")]);
+    let interest = Interest {
+        kinds: [WebhookKind::ClientEvent].into_iter().collect(),
+        channels: ChannelFilter::parse(["*-vip"]).expect("a pattern"),
+    };
+    let webhook = Webhook {
+        url: "https://a.example/".into(),
+        interests: vec![interest],
+        headers: Vec::new(),
+        batching: Batching::Several,
+    };
+    assert_eq!(found, [webhook]);
+    let notes: Vec<_> = notes.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        notes[3..],
+        [
+            "SOKETI_WEBHOOKS_BATCHING: taken as batch, of the webhooks that follow",
+            "SOKETI_DEFAULT_APP_WEBHOOKS: taken as the webhooks of the first app",
+            "SOKETI_DEFAULT_APP_WEBHOOKS: webhooks[1]: not taken: Lambda functions are not called",
+        ]
+    );
+    let (found, _) = webhooks(&[("SOKETI_DEFAULT_APP_WEBHOOKS", list)]);
+    assert_eq!(found[0].batching, Batching::Single);
+    // It may have secrets in it.
+    check_variables(
+        &[("SOKETI_DEFAULT_APP_WEBHOOKS", "[{\"url\": \"s3cret")],
+        "SOKETI_DEFAULT_APP_WEBHOOKS: must be soketi's list of webhooks, as JSON, not something else",
+    );
+}
+
+#[test]
 fn a_certificate_that_cannot_be_used_is_told_where_it_is_named() {
     let file = File::new(
         "certificate",

@@ -23,12 +23,14 @@ pub(super) fn read(text: &str) -> Result<Draft, Vec<String>> {
     let environment: Environment = variables.into_iter().collect();
     let Described { server, app, notes, warnings } = describe(&environment)
         .map_err(|errors| errors.mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let Some(AliasedApp { id, key, secret, settings, .. }) = app else {
+    let Some(AliasedApp { id, key, secret, settings, webhooks, .. }) = app else {
         return Err(vec!["it names no app: there is no PUSHER_APP_ID, REVERB_APP_ID or the like".to_owned()]);
     };
     let notes = notes.iter().filter(|note| !note.kind.is_taken()).map(ToString::to_string);
     let notes = notes.chain(warnings.iter().map(ToString::to_string)).collect();
-    Ok(Draft { server, apps: vec![DraftApp { id, key, secret, settings }], notes })
+    let tls = server.tls.as_ref().map(|tls| (tls.cert().to_owned(), tls.key().to_owned()));
+    let apps = vec![DraftApp { id, key, secret, settings, webhooks }];
+    Ok(Draft { server, tls, apps, notes })
 }
 
 /// The variables: a line each, with or without quotes, and `${NAME}` for what was said before.

@@ -1,20 +1,31 @@
 //! The JSON file of soketi.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, path::PathBuf, time::Duration};
 
 use serde_json::{Map, Value};
-use tidings_protocol::limit::Limit;
+use tidings_protocol::{limit::Limit, webhook::Batching};
 use tidings_store::AppSettings;
 
 use super::{Draft, DraftApp};
 use crate::config::{
-    MistakeKind, parse_boolean, parse_host, parse_id, parse_key, parse_limit, parse_port, parse_secret,
+    MistakeKind, NO_PASSPHRASE, SoketiWebhooks, parse_boolean, parse_host, parse_id, parse_key, parse_limit,
+    parse_port, parse_secret, read_webhooks,
 };
 
 const APPS: &str = "appManager.array.apps";
 /// The keys of the file that say something here, or need not be said here.
-const KNOWN: [&str; 8] =
-    ["appManager", "debug", "eventLimits", "host", "metrics", "port", "presence", "shutdownGracePeriod"];
+const KNOWN: [&str; 10] = [
+    "appManager",
+    "debug",
+    "eventLimits",
+    "host",
+    "metrics",
+    "port",
+    "presence",
+    "shutdownGracePeriod",
+    "ssl",
+    "webhooks",
+];
 /// soketi's own defaults, in its units of 1024 bytes.
 const EVENT_KILOBYTES: u32 = 100;
 const MEMBER_KILOBYTES: u32 = 2;
@@ -46,11 +57,17 @@ impl Reader {
         // Who has had them told has boards for them.
         draft.server.soketi_names =
             self.value(file, "", "metrics.enabled", parse_boolean).filter(|told| *told);
+        draft.tls = self.tls(file);
         let settings = self.common_settings(file);
+        let batching = match self.value(file, "", "webhooks.batching.enabled", parse_boolean) {
+            Some(true) => Batching::Several,
+            Some(false) | None => Batching::Single,
+        };
         match at(file, APPS).and_then(Value::as_array) {
             Some(apps) if !apps.is_empty() => {
                 let apps = apps.iter().enumerate();
-                draft.apps = apps.filter_map(|(index, app)| self.app(index, app, &settings)).collect();
+                draft.apps =
+                    apps.filter_map(|(index, app)| self.app(index, app, &settings, batching)).collect();
             }
             _ => self.mistakes.push(format!("it has no apps in {APPS}; apps of a database are not taken")),
         }
@@ -58,6 +75,28 @@ impl Reader {
         self.notes.extend(unknown.map(|key| format!("{key}: it has no meaning here")));
         draft.notes = std::mem::take(&mut self.notes);
         draft
+    }
+
+    fn tls(&mut self, file: &Map<String, Value>) -> Option<(PathBuf, PathBuf)> {
+        let mut path = |key| {
+            let path = |text: &str| Ok(PathBuf::from(text));
+            self.value(file, "", key, path).filter(|path| !path.as_os_str().is_empty())
+        };
+        let [cert, key, passphrase, ca] =
+            ["ssl.certPath", "ssl.keyPath", "ssl.passphrase", "ssl.caPath"].map(&mut path);
+        if passphrase.is_some() {
+            self.notes.push(format!("ssl.passphrase: {NO_PASSPHRASE}"));
+        }
+        if ca.is_some() {
+            self.notes.push("ssl.caPath: certificates of clients are not asked for".to_owned());
+        }
+        match (cert, key) {
+            (Some(cert), Some(key)) => return Some((cert, key)),
+            (None, None) => {}
+            (Some(_), None) => self.wrong("", "ssl.keyPath", "it is missing"),
+            (None, Some(_)) => self.wrong("", "ssl.certPath", "it is missing"),
+        }
+        None
     }
 
     /// What soketi says once for all apps.
@@ -84,7 +123,13 @@ impl Reader {
         settings
     }
 
-    fn app(&mut self, index: usize, app: &Value, settings: &AppSettings) -> Option<DraftApp> {
+    fn app(
+        &mut self,
+        index: usize,
+        app: &Value,
+        settings: &AppSettings,
+        batching: Batching,
+    ) -> Option<DraftApp> {
         let place = format!("{APPS}[{index}].");
         let Some(app) = app.as_object() else {
             self.mistakes.push(format!("{APPS}[{index}]: it is no app"));
@@ -111,11 +156,16 @@ impl Reader {
         ] {
             *switch = self.value(app, &place, key, parse_boolean).unwrap_or(*switch);
         }
+        let webhooks = match app.get("webhooks").filter(|list| !list.is_null()) {
+            Some(list) => {
+                read_webhooks(list, batching).map_err(|kind| self.wrong(&place, "webhooks", kind)).ok()?
+            }
+            None => SoketiWebhooks::default(),
+        };
         let (id, key, secret) = (id?, key?, secret?);
-        if app.get("webhooks").and_then(Value::as_array).is_some_and(|webhooks| !webhooks.is_empty()) {
-            self.notes.push(format!("app {id}: its webhooks are not taken"));
-        }
-        Some(DraftApp { id, key, secret, settings })
+        let SoketiWebhooks { webhooks, left_out } = webhooks;
+        self.notes.extend(left_out.into_iter().map(|part| format!("app {id}: {part}")));
+        Some(DraftApp { id, key, secret, settings, webhooks })
     }
 
     fn needed<T>(
