@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use tidings_inbox::{Brands, hash};
 use tidings_protocol::{app::AppSecret, limit::Limit, origin::AllowedOrigins};
-use tidings_server::{Clock, Drain, InboxParts, Server};
+use tidings_server::{Clock, Drain, InboxParts, Server, tls::believing};
 use tidings_store::{Brand, BrandId, KeyScope, SharedStore, settings::Origins};
 use tokio::time::timeout;
 
@@ -204,7 +204,7 @@ async fn server_with_inbox(data_dir: &Path) -> TestServer {
     let brands = Brands::new(vec![brand], vec![(hash("the-key"), KeyScope::Brand(id))]);
     brands.take(brands.begin_reading(), (Vec::new(), Vec::new()));
     let (store, announcements) = SharedStore::serve(data_dir).expect("a store");
-    let parts = InboxParts { store, announcements, brands: Arc::new(brands) };
+    let parts = InboxParts { store, announcements, brands: Arc::new(brands), tls: believing(&[]) };
     TestServer::start_prepared(app(), Clock::manual(), |server: &mut Server| server.open_inbox(parts)).await
 }
 

@@ -17,7 +17,7 @@ use tidings_protocol::{
     App, auth,
     webhook::{Batching, ChannelFilter, Interest, Webhook, WebhookKind, Webhooks},
 };
-use tidings_server::{Clock, Server, WebhookParts};
+use tidings_server::{Clock, Server, WebhookParts, tls::believing};
 use tidings_store::SharedStore;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -77,7 +77,8 @@ impl Backend {
     async fn server(&self, kinds: impl IntoIterator<Item = WebhookKind>, channels: &str) -> TestServer {
         let settings =
             Settings { allow: vec!["127.0.0.0/8".parse().expect("a network")], ..Settings::default() };
-        let parts = WebhookParts { store: SharedStore::beside(&self.directory).expect("a store"), settings };
+        let store = SharedStore::beside(&self.directory).expect("a store");
+        let parts = WebhookParts { store, settings, tls: believing(&[]) };
         let prepare = |server: &mut Server| server.tell_backends(parts);
         TestServer::start_prepared(self.app(kinds, channels), self.clock.clone(), prepare).await
     }

@@ -23,7 +23,7 @@ use hyper_util::{
     },
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig};
 use tokio::time::{Instant, timeout_at};
 use tower_service::Service;
 
@@ -73,15 +73,11 @@ pub(crate) enum PostError {
 pub(crate) struct Forbidden(IpAddr);
 
 impl Client {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, tls: ClientConfig) -> Self {
         let allow: Arc<[Network]> = settings.allow.as_slice().into();
         let mut http = HttpConnector::new_with_resolver(Resolver { allow: allow.clone() });
         http.enforce_http(false);
         http.set_nodelay(true);
-        let believed = webpki_roots::TLS_SERVER_ROOTS.iter().chain(&settings.authorities);
-        let tls = ClientConfig::builder()
-            .with_root_certificates(believed.cloned().collect::<RootCertStore>())
-            .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()

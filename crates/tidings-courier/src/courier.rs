@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rustls::ClientConfig;
 use tidings_protocol::{App, webhook::Webhook};
 use tidings_store::{
     SharedStore, StoreError,
@@ -91,12 +92,18 @@ pub(crate) struct Means {
 type Doors = Mutex<HashMap<Target, Arc<Notify>>>;
 
 impl Courier {
-    /// Starts it; call it within the runtime.
+    /// Starts it; call it within the runtime. What `tls` believes of receivers is believed.
     #[must_use]
-    pub fn start(store: SharedStore, settings: &Settings, outside: Outside, counts: Arc<Counts>) -> Self {
+    pub fn start(
+        store: SharedStore,
+        settings: &Settings,
+        tls: ClientConfig,
+        outside: Outside,
+        counts: Arc<Counts>,
+    ) -> Self {
         Self::start_with(Means {
             store,
-            client: Client::new(settings),
+            client: Client::new(settings, tls),
             outside,
             retry_for: settings.retry_for,
             lanes: pace::LANES,

@@ -15,8 +15,6 @@ mod tests;
 
 use std::time::Duration;
 
-use rustls::pki_types::TrustAnchor;
-
 pub use courier::{Counts, Courier, Outside};
 pub use network::{Network, NetworkError};
 
@@ -25,8 +23,6 @@ pub use network::{Network, NetworkError};
 pub struct Settings {
     /// Networks that targets may be in, besides public ones.
     pub allow: Vec<Network>,
-    /// Whose certificates are believed, besides public authorities'.
-    pub authorities: Vec<TrustAnchor<'static>>,
     /// For so long a delivery is tried.
     pub retry_for: Duration,
     /// A target has so long for an answer.
@@ -35,11 +31,6 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings {
-            allow: Vec::new(),
-            authorities: Vec::new(),
-            retry_for: Duration::from_hours(24),
-            timeout: Duration::from_secs(10),
-        }
+        Settings { allow: Vec::new(), retry_for: Duration::from_hours(24), timeout: Duration::from_secs(10) }
     }
 }

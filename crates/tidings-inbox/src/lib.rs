@@ -20,6 +20,7 @@ mod wire;
 
 use std::{sync::Arc, time::Duration};
 
+use rustls::ClientConfig;
 use tidings_store::{SharedStore, StoreError, time::Timestamp};
 
 pub use admin::webhook_json;
@@ -67,10 +68,16 @@ pub enum Entrance {
 }
 
 impl Inbox {
-    /// An inbox over this store, for these brands.
+    /// An inbox over this store, for these brands. What `tls` believes of operators is believed.
     #[must_use]
-    pub fn new(store: SharedStore, brands: Arc<Brands>, server: Arc<dyn Announce>, outside: Outside) -> Self {
-        Inbox { store, brands, server, sids: sid::Checker::new(), outside }
+    pub fn new(
+        store: SharedStore,
+        brands: Arc<Brands>,
+        server: Arc<dyn Announce>,
+        tls: ClientConfig,
+        outside: Outside,
+    ) -> Self {
+        Inbox { store, brands, server, sids: sid::Checker::new(tls), outside }
     }
 
     /// Does what is due: buries what has expired, sends the next chunk of a broadcast. True if there is more.

@@ -17,6 +17,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+use rustls::ClientConfig;
 use serde_json::{Value, json};
 use tidings_store::EXTERNAL_ID_MAX;
 use tokio::sync::Semaphore;
@@ -67,9 +68,9 @@ pub(crate) enum SidError {
 }
 
 impl Checker {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(tls: ClientConfig) -> Self {
         let connector =
-            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().build();
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         Checker { client: Client::builder(TokioExecutor::new()).build(connector), rooms: Mutex::default() }
     }
 

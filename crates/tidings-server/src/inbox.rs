@@ -2,6 +2,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use rustls::ClientConfig;
 use tidings_inbox::{Announce, Brands, Inbox, Outside, announce};
 use tidings_protocol::{App, ChannelName, Publication};
 use tidings_store::{Announcements, SharedStore, time::Timestamp};
@@ -20,6 +21,8 @@ pub struct InboxParts {
     pub announcements: Announcements,
     /// Whose pages and senders are served; they may be replaced meanwhile.
     pub brands: Arc<Brands>,
+    /// Whose certificates are believed of operators.
+    pub tls: ClientConfig,
 }
 
 impl Announce for Node {
@@ -45,13 +48,13 @@ impl Announce for Node {
 
 /// Starts the inbox's tasks; they end with the runtime, or when the store is closed.
 pub(crate) fn start(node: &Arc<Node>, parts: InboxParts) -> Arc<Inbox> {
-    let InboxParts { store, announcements, brands } = parts;
+    let InboxParts { store, announcements, brands, tls } = parts;
     node.metrics.follow(&store);
     let clock = node.clock.clone();
     let outside =
         Outside { now: Arc::new(move || Timestamp::from_unix(clock.unix())), random: random::bytes };
     tokio::spawn(announce::tell(node.clone(), brands.clone(), announcements));
-    let inbox = Arc::new(Inbox::new(store, brands, node.clone(), outside));
+    let inbox = Arc::new(Inbox::new(store, brands, node.clone(), tls, outside));
     tokio::spawn(tick(node.clone(), inbox.clone()));
     inbox
 }

@@ -14,6 +14,7 @@ use std::{
 };
 
 use data_encoding::HEXLOWER;
+use rustls::ClientConfig;
 use tidings_courier::{Courier, Outside, Settings};
 use tidings_protocol::{
     App, ChannelName,
@@ -49,6 +50,8 @@ pub struct WebhookParts {
     pub store: SharedStore,
     /// How they are sent.
     pub settings: Settings,
+    /// Whose certificates are believed.
+    pub tls: ClientConfig,
 }
 
 /// What has happened in channels and is still to be seen to.
@@ -138,10 +141,11 @@ pub(crate) struct Webhooks {
 impl Webhooks {
     /// Starts both; call it within a runtime.
     pub(crate) fn start(node: &Arc<Node>, parts: WebhookParts) -> Self {
-        let WebhookParts { store, settings } = parts;
+        let WebhookParts { store, settings, tls } = parts;
         node.metrics.follow(&store);
         node.happenings.open.store(true, Ordering::Relaxed);
-        let courier = Courier::start(store.clone(), &settings, outside(node), node.metrics.webhooks.clone());
+        let courier =
+            Courier::start(store.clone(), &settings, tls, outside(node), node.metrics.webhooks.clone());
         let (stop, stopped) = watch::channel(());
         let end = node.clock.now() + RETURN;
         let teller = Teller { node: node.clone(), store, courier, absences: Absences::default() };

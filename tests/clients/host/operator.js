@@ -19,13 +19,16 @@ const manners = {
 };
 
 export class Operator {
+  #tls;
   #server;
   #manners = new Map();
   /** `{method, path, headers, body}` of every request. */
   requests = [];
 
-  static async start() {
+  /** With `{cert, key}` it speaks TLS. */
+  static async start(tls) {
     const operator = new Operator();
+    operator.#tls = tls;
     await operator.up();
     return operator;
   }
@@ -78,7 +81,10 @@ export class Operator {
 
   /** Listens, after `down` at the address it had. */
   async up() {
-    this.#server = await listen((request, response) => this.#handle(request, response), { port: this.#server?.port });
+    this.#server = await listen((request, response) => this.#handle(request, response), {
+      port: this.#server?.port,
+      tls: this.#tls,
+    });
   }
 
   async #handle(request, response) {

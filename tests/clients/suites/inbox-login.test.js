@@ -4,9 +4,13 @@
 import { deepEqual, equal, match, notEqual, ok } from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { apps } from '../host/apps.js';
-import { brands, TEST_SID } from '../host/brands.js';
-import { call } from '../host/fusion.js';
+import { Authority } from '../host/authority.js';
+import { brands, brandsToml, TEST_SID } from '../host/brands.js';
+import { call, Visitor } from '../host/fusion.js';
 import { Inbox, newPerson } from '../host/inbox.js';
+import { Operator } from '../host/operator.js';
+import { Server } from '../host/server.js';
+import { until } from '../shared/recorder.js';
 
 // The operator has 3 s; what the server needs besides is little.
 const CHECK_MS = 3_000;
@@ -298,4 +302,30 @@ describe('the test sid', () => {
     equal((await events.nextWhere(({ event }) => event === 'inbox')).data.Title, 'a test');
     equal(inbox.operators.birch.asked(TEST_SID), 0);
   });
+});
+
+test('by TLS an operator is asked whose certificate the configured authority has signed, and no other', async () => {
+  const [authority, stranger] = [await Authority.open(), await Authority.open({ name: 'A stranger' })];
+  const operators = {};
+  for (const [brand, by] of [['acorn', authority], ['birch', stranger]]) {
+    await by.issue();
+    operators[brand] = await Operator.start(await by.pair());
+  }
+  const secured = await Server.start({ toml: `[outbound]\nca = "${authority.ca}"\n${brandsToml(operators)}` });
+  try {
+    for (const [brand, operator] of Object.entries(operators)) {
+      const visitor = new Visitor({ server: secured, brand, sid: `sid-of-${brand}`, person: newPerson() });
+      operator.accept(visitor.sid, visitor.person);
+      const { body } = await visitor.tryLogin();
+      deepEqual([body.Success, body.Errors], brand === 'acorn' ? [true, null] : [false, ['login service unavailable']]);
+    }
+    equal(operators.birch.requests.length, 0);
+    const reason = (line) => line.includes('login check failed') && line.includes('UnknownIssuer');
+    await until('the reason in the log', async () => secured.log.some(reason));
+  } finally {
+    await secured.stop();
+    for (const operator of Object.values(operators)) operator.down();
+    await authority.close();
+    await stranger.close();
+  }
 });

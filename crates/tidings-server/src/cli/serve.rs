@@ -28,6 +28,7 @@ use super::{
 use crate::{
     Clock, Drain, InboxParts, Server, ServerConfig, WebhookParts,
     config::{Config, Environment, Flags, Loaded, MetricsAddress, parse_host},
+    tls,
 };
 
 #[derive(Args)]
@@ -76,7 +77,7 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     let seen = store.data_version()?;
     let mut apps = served(&config.apps, &store.apps()?);
     let certificate = config.tls.clone().map(CertificateWatch::start).transpose()?;
-    let outbound = config.outbound.read()?;
+    let believing = tls::believing(&config.outbound.authorities()?);
     let mut server = bind(config.server, apps.clone())?;
     let tls_address = match &certificate {
         Some(certificate) => speak_tls(&mut server, config.server.host, certificate)?,
@@ -101,8 +102,10 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     let mut in_use = InUse { apps: server.apps(), brands, config: config.clone(), stored: None };
     in_use.refresh(&store)?;
     let (shared, announcements) = SharedStore::serve(&config.data_dir)?;
-    let webhooks = WebhookParts { store: shared.clone(), settings: outbound };
-    let parts = InboxParts { store: shared, announcements, brands: in_use.brands.clone() };
+    let settings = config.outbound.settings.clone();
+    let webhooks = WebhookParts { store: shared.clone(), settings, tls: believing.clone() };
+    let brands = in_use.brands.clone();
+    let parts = InboxParts { store: shared, announcements, brands, tls: believing };
     server.open_inbox(parts);
     server.tell_backends(webhooks);
     let bound = server.local_addr();

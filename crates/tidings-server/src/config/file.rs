@@ -261,7 +261,6 @@ impl<'s> Reader<'s, '_> {
             allow,
             retry_for: retry_for.unwrap_or(defaults.retry_for),
             timeout: timeout.unwrap_or(defaults.timeout),
-            ..defaults
         };
         OutboundConfig { settings, ca }
     }

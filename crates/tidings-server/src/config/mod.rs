@@ -64,7 +64,7 @@ pub struct Config {
     pub apps: Vec<App>,
     /// The brands of the file; those of the store come on top.
     pub brands: Vec<BrandConfig>,
-    /// How webhooks are sent.
+    /// What leaves the house.
     pub outbound: OutboundConfig,
 }
 
@@ -207,7 +207,7 @@ impl Config {
         let loaded = Self::load(&flags, &Environment::default())?;
         let Config { tls, outbound, .. } = &loaded.config;
         let tls = tls.as_ref().map_or(Ok(()), |tls| tls.read().map(drop));
-        let mistakes: Vec<_> = [tls, outbound.read().map(drop)]
+        let mistakes: Vec<_> = [tls, outbound.authorities().map(drop)]
             .into_iter()
             .filter_map(Result::err)
             .flat_map(|e| e.mistakes)

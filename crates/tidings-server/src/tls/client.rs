@@ -1,34 +1,45 @@
-//! The client's side, for the command line: whom it believes.
+//! The client's side: whom it believes.
 
 use std::{path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
+    SignatureScheme, WantsVerifier,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
-    pki_types::{CertificateDer, ServerName, UnixTime},
+    pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime},
 };
 
 use super::{CertificateError, provider, read_chain};
+
+/// What connects to others, and believes public authorities and these.
+///
+/// # Panics
+/// Never: the cryptography that is used has all that TLS needs.
+#[must_use]
+pub fn believing(authorities: &[TrustAnchor<'static>]) -> ClientConfig {
+    let believed = webpki_roots::TLS_SERVER_ROOTS.iter().chain(authorities).cloned();
+    builder().with_root_certificates(believed.collect::<RootCertStore>()).with_no_client_auth()
+}
+
+fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("the provider has all that TLS 1.2 and 1.3 need")
+}
 
 /// A client's session with a server of this name or address, whose certificate is to come from a public authority, or,
 /// with a file, from one of those in it, or be in it itself.
 pub(crate) fn session(host: &str, known: Option<&Path>) -> Result<ClientConnection, SessionError> {
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
         .map_err(|_| SessionError::Tls(Error::General("no name of a server".to_owned())))?;
-    let builder = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("the provider has all that TLS 1.2 and 1.3 need");
     let config = match known {
-        None => {
-            let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-            builder.with_root_certificates(roots).with_no_client_auth()
-        }
+        None => believing(&[]),
         Some(file) => {
             let verifier = Known::read(file)?;
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+            builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
         }
     };
     let mut session = ClientConnection::new(Arc::new(config), name).map_err(SessionError::Tls)?;

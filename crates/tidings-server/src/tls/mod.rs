@@ -18,6 +18,7 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 
+pub use client::believing;
 pub(crate) use stream::TlsStream;
 
 /// A certificate chain with its key, fit to be shown.
