@@ -95,11 +95,14 @@ async function canary(host) {
 describe('the libraries', async () => {
   const receiver = await Receiver.start('main');
   const server = await Server.start({
-    toml: toml([[
-      `url = "${receiver.url}"`,
-      'channels = ["presence-*", "private-*", "cache-*"]',
-      'headers = { Authorization = "Bearer of-the-backend" }',
-    ]]),
+    // One URL with two filters, both of which mean the room.
+    toml: toml(
+      ['["presence-*", "private-*"]', '["cache-*", "*-room"]'].map((channels) => [
+        `url = "${receiver.url}"`,
+        `channels = ${channels}`,
+        'headers = { Authorization = "Bearer of-the-backend" }',
+      ]),
+    ),
   });
   after(async () => {
     leaveAll();
