@@ -90,7 +90,7 @@ async fn user(store: &SharedStore, brand: BrandId, external_id: &str) -> UserKey
 
 /// All of an inbox that is not archived, newest first.
 async fn inbox(store: &SharedStore, owner: UserKey, now: Timestamp) -> Vec<Notification> {
-    store.list(owner, Filter::default(), u32::MAX, now).await.expect("listed")
+    store.list(owner, Filter::default(), u32::MAX, now).await.expect("listed").notifications
 }
 
 fn titles(notifications: &[Notification]) -> Vec<&str> {

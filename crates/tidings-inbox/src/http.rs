@@ -3,7 +3,6 @@
 use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::{
     HeaderMap, Method, Response, StatusCode,
     header::{
@@ -15,11 +14,11 @@ use hyper::{
 };
 use serde_json::Value;
 use tidings_protocol::auth::request::percent_decode;
-use tidings_store::{Brand, StoreError};
+use tidings_store::{Brand, Held, StoreError};
 
 use crate::{Inbox, onsite, problem::Problem};
 
-pub(crate) type Reply = Response<Full<Bytes>>;
+pub(crate) type Reply = Response<Bytes>;
 
 /// A body of a call that needs no key: an id, or a few words.
 const ANYBODYS_BODY_MAX: usize = 64 * 1024;
@@ -269,8 +268,22 @@ pub(crate) fn json(status: StatusCode, value: &Value) -> Reply {
     reply(status, "application/json", value.to_string())
 }
 
+/// A list in JSON, which holds its room until it has been sent.
+pub(crate) fn list(json: String, held: Held) -> Reply {
+    struct List {
+        json: String,
+        _held: Held,
+    }
+    impl AsRef<[u8]> for List {
+        fn as_ref(&self) -> &[u8] {
+            self.json.as_bytes()
+        }
+    }
+    reply(StatusCode::OK, "application/json", Bytes::from_owner(List { json, _held: held }))
+}
+
 pub(crate) fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-    let mut reply = Response::new(Full::new(body.into()));
+    let mut reply = Response::new(body.into());
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -285,7 +298,7 @@ fn text(status: StatusCode, body: &'static str) -> Reply {
 }
 
 pub(crate) fn empty(status: StatusCode) -> Reply {
-    let mut reply = Response::new(Full::default());
+    let mut reply = Response::new(Bytes::new());
     *reply.status_mut() = status;
     reply
 }

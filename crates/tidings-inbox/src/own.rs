@@ -9,7 +9,7 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidings_store::{
-    Content, Counts, Filter, Notification, NotificationId, Set, UserKey, Which, time::Timestamp,
+    Content, Counts, Filter, Listed, Notification, NotificationId, Set, UserKey, Which, time::Timestamp,
 };
 
 use crate::{
@@ -83,10 +83,11 @@ impl Inbox {
             before: page.after.and_then(NotificationId::new),
             ..Filter::default()
         };
-        let mut found = self.store.list(owner, filter, page.wanted(), self.now()).await?;
+        let Listed { notifications: mut found, held, .. } =
+            self.store.list(owner, filter, page.wanted(), self.now()).await?;
         let next = page.cut(&mut found, |notification| notification.id.get());
-        let found: Value = found.iter().map(notification).collect();
-        Ok(http::json(StatusCode::OK, &json!({"notifications": found, "next_cursor": next})))
+        let found: Value = found.into_iter().map(|found| notification(&found)).collect();
+        Ok(http::list(json!({"notifications": found, "next_cursor": next}).to_string(), held))
     }
 
     /// What an inbox holds.

@@ -23,11 +23,11 @@ pub use announcements::{Announcement, Ids, News};
 pub use apps::StoredApp;
 pub use brands::{Brand, BrandId, KeyScope, SecretHash, StoredKey, is_brand_name};
 pub use notifications::{
-    Added, Changed, Content, Counts, Filter, INBOX_MAX, Kind, NewNotification, Notification, NotificationId,
-    Recipient, Set, SourceKey, Which,
+    Added, Changed, Content, Counts, Filter, INBOX_MAX, Kind, Listed, NewNotification, Notification,
+    NotificationId, Recipient, Set, SourceKey, Which,
 };
 pub use settings::AppSettings;
-pub use sqlite::{Announcements, BrandTaken, BrandsAndKeys, Put, SharedStore, Store};
+pub use sqlite::{Announcements, BrandTaken, BrandsAndKeys, Held, Put, SharedStore, Store};
 pub use users::{EXTERNAL_ID_MAX, NewLogin, Profile, User, UserId, UserKey};
 
 use settings::SettingsError;

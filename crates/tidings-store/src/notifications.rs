@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{BrandId, UserKey, time::Timestamp};
+use crate::{BrandId, Held, UserKey, time::Timestamp};
 
 /// The most notifications in one inbox; beyond it the oldest read ones go, then the oldest.
 pub const INBOX_MAX: u32 = 1000;
@@ -134,6 +134,19 @@ pub struct Content {
     pub expires_at: Option<Timestamp>,
 }
 
+impl Content {
+    /// How many bytes its texts have.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let Content {
+            title, body, preview, footer, buttons: [first, second], image_url, data, category, ..
+        } = self;
+        let texts = [title, body, preview, footer, image_url, data, category];
+        let buttons = [&first.link, &first.text, &second.link, &second.text];
+        texts.into_iter().chain(buttons).chain(&self.tags).map(String::len).sum()
+    }
+}
+
 /// A notification as it is kept. Deleted ones are never handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
@@ -243,6 +256,17 @@ pub struct Filter {
     pub tag: Option<String>,
     /// Those older than this one only: how pages follow each other.
     pub before: Option<NotificationId>,
+}
+
+/// A part of an inbox as it was read.
+#[derive(Debug)]
+pub struct Listed {
+    /// Newest first.
+    pub notifications: Vec<Notification>,
+    /// About how many bytes that is.
+    pub size: usize,
+    /// What a large one holds of the room for all large ones; it is kept as long as any copy is in memory.
+    pub held: Held,
 }
 
 /// Which notifications of an inbox are changed.

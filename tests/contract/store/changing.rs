@@ -221,7 +221,7 @@ async fn pages_follow_each_other_while_more_comes(home: Home) {
     let mut filter = Filter::default();
     let mut seen = Vec::new();
     loop {
-        let page = store.list(ann, filter.clone(), 7, at(1)).await.expect("listed");
+        let page = store.list(ann, filter.clone(), 7, at(1)).await.expect("listed").notifications;
         seen.extend(page.iter().map(|notification| notification.id));
         let Some(last) = page.last() else { break };
         filter.before = Some(last.id);
@@ -244,9 +244,9 @@ async fn a_tag_is_found_as_it_is(home: Home) {
     let ann = user(&store, brand(7), "ann").await;
     for tag in tags {
         let filter = Filter { tag: Some(tag.to_owned()), ..Filter::default() };
-        let found = store.list(ann, filter, 100, at(0)).await.expect("listed");
+        let found = store.list(ann, filter, 100, at(0)).await.expect("listed").notifications;
         assert_eq!(titles(&found), [tag]);
     }
     let filter = Filter { tag: Some("everyone's".to_owned()), ..Filter::default() };
-    assert_eq!(store.list(ann, filter, 100, at(0)).await.expect("listed").len(), tags.len());
+    assert_eq!(store.list(ann, filter, 100, at(0)).await.expect("listed").notifications.len(), tags.len());
 }

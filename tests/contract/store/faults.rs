@@ -3,7 +3,7 @@
 use std::{future::poll_fn, task::Poll};
 
 use futures_util::future::{join_all, maybe_done};
-use tidings_store::{Added, News, SharedStore, StoreError};
+use tidings_store::{Added, Content, Filter, News, SharedStore, StoreError};
 
 use super::{
     Begun, Home, add, added, at, brand, cases, home::Harm, inbox, keyed, next, titled, titles, to, user,
@@ -15,6 +15,7 @@ cases!(
     what_was_left_over_stays_so_while_the_store_is_locked,
     more_than_can_wait_is_refused_at_once,
     more_reads_than_can_wait_are_refused_at_once,
+    a_large_list_is_refused_while_others_leave_no_room,
 );
 
 async fn what_undoes_the_transaction_fails_everyone_in_it(home: Home) {
@@ -153,4 +154,34 @@ async fn more_than_can_wait_is_refused_at_once(home: Home) {
     assert_eq!((overloaded, stored), (refused, MANY - refused));
     assert_eq!(home.rows("notifications"), i64::try_from(stored).expect("few"), "what waited is stored");
     added(&store, to("ann", titled("after")), at(1)).await;
+}
+
+async fn a_large_list_is_refused_while_others_leave_no_room(home: Home) {
+    const MIB: usize = 1024 * 1024;
+    /// What is not large.
+    const SMALL: usize = MIB;
+    let (store, announcements) = home.serve();
+    // Nobody is told anything here.
+    drop(announcements);
+    let large = || Content { body: "x".repeat(4 * MIB), ..Content::default() };
+    for (name, count) in [("ann", 9), ("bob", 9), ("huge", 18)] {
+        for _ in 0..count {
+            added(&store, to(name, large()), at(0)).await;
+        }
+    }
+    added(&store, to("small", Content { body: "x".repeat(SMALL / 2), ..Content::default() }), at(0)).await;
+    let read = async |name| {
+        let owner = user(&store, brand(7), name).await;
+        store.list(owner, Filter::default(), u32::MAX, at(1)).await
+    };
+    let ann = read("ann").await.expect("there is room");
+    let bob = read("bob").await;
+    assert!(matches!(bob, Err(StoreError::Overloaded)), "ann's list leaves it no room");
+    assert_eq!(read("small").await.expect("it needs no room").notifications.len(), 1);
+    drop(ann);
+    let huge = read("huge").await.expect("one alone may be larger than the room");
+    assert_eq!(huge.notifications.len(), 18);
+    assert!(matches!(read("bob").await, Err(StoreError::Overloaded)), "it fills the room");
+    drop(huge);
+    assert_eq!(read("bob").await.expect("there is room again").notifications.len(), 9);
 }

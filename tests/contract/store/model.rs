@@ -381,7 +381,8 @@ impl Run {
         let filter = self.random.filter(&self.ids);
         let limit = 1 + self.random.below(20);
         let page = u32::try_from(limit).expect("few");
-        let listed = self.store().list(owner, filter.clone(), page, self.now).await.expect("listed");
+        let listed =
+            self.store().list(owner, filter.clone(), page, self.now).await.expect("listed").notifications;
         let mut expected = self.model.list(owner, &filter, self.now);
         expected.truncate(limit);
         assert_eq!(listed, expected, "seed {}: {filter:?}", self.seed);
@@ -463,8 +464,12 @@ impl Run {
             assert_eq!(counts, self.model.counts(owner, self.now), "seed {}", self.seed);
             for archived in [false, true] {
                 let filter = Filter { archived, ..Filter::default() };
-                let listed =
-                    self.server.list(owner, filter.clone(), u32::MAX, self.now).await.expect("listed");
+                let listed = self
+                    .server
+                    .list(owner, filter.clone(), u32::MAX, self.now)
+                    .await
+                    .expect("listed")
+                    .notifications;
                 assert_eq!(listed, self.model.list(owner, &filter, self.now), "seed {}", self.seed);
             }
         }

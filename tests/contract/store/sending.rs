@@ -253,7 +253,7 @@ async fn a_broadcast_waits_for_its_time(home: Home) {
     finish(&store).await;
     assert_eq!(as_kept(&store, &later).await.state, BroadcastState::Done);
     let first = user(&store, brand(7), "user 0").await;
-    assert_eq!(store.list(first, Filter::default(), 9, at(10)).await.expect("listed").len(), 2);
+    assert_eq!(store.list(first, Filter::default(), 9, at(10)).await.expect("listed").notifications.len(), 2);
 }
 
 async fn a_large_broadcast_keeps_no_other_waiting(home: Home) {

@@ -39,7 +39,7 @@ pub(super) fn run(args: &InboxArgs, environment: &Environment) -> Result<Exit, C
         let store = SharedStore::beside(&config.data_dir)?;
         let Some(user) = store.user_called(brand.id, args.user.clone()).await? else { return Ok(None) };
         let counts = store.counts(user.key, now).await?;
-        Ok(Some((counts, store.list(user.key, filter, args.limit, now).await?)))
+        Ok(Some((counts, store.list(user.key, filter, args.limit, now).await?.notifications)))
     })?;
     let Some((counts, notifications)) = found else {
         eprintln!("{} of {} has neither logged in nor been sent anything", args.user, brand.name);

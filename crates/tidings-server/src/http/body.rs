@@ -6,21 +6,23 @@ use std::{
     task::{Context, Poll},
 };
 
-use http_body_util::Full;
 use hyper::body::{self, Bytes, Frame, SizeHint};
 
 use crate::ws::session::Receiver;
 
+/// A large body goes in pieces of so many bytes, so that no copy of all of it is made.
+const PIECE: usize = 64 * 1024;
+
 /// One that is there, or one that comes with time.
 #[derive(Debug)]
 pub(crate) enum Body {
-    Whole(Full<Bytes>),
+    Whole(Bytes),
     Receiver(Receiver),
 }
 
 impl Body {
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
-        Body::Whole(Full::new(bytes.into()))
+        Body::Whole(bytes.into())
     }
 
     /// How many bytes are there.
@@ -32,7 +34,7 @@ impl Body {
 
 impl Default for Body {
     fn default() -> Self {
-        Body::Whole(Full::default())
+        Body::Whole(Bytes::new())
     }
 }
 
@@ -45,22 +47,54 @@ impl body::Body for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match self.get_mut() {
-            Body::Whole(whole) => Pin::new(whole).poll_frame(cx),
+            Body::Whole(rest) if rest.is_empty() => Poll::Ready(None),
+            Body::Whole(rest) => {
+                let piece = rest.split_to(rest.len().min(PIECE));
+                Poll::Ready(Some(Ok(Frame::data(piece))))
+            }
             Body::Receiver(receiver) => Pin::new(receiver).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Body::Whole(whole) => whole.is_end_stream(),
+            Body::Whole(rest) => rest.is_empty(),
             Body::Receiver(receiver) => receiver.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Body::Whole(whole) => whole.size_hint(),
+            Body::Whole(rest) => SizeHint::with_exact(rest.len() as u64),
             Body::Receiver(receiver) => receiver.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+    use hyper::body::Body as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_large_body_goes_in_pieces() {
+        let check = async |len: usize, expected: &[usize]| {
+            let bytes: Vec<u8> = (0..=250).cycle().take(len).collect();
+            let mut body = Body::whole(bytes.clone());
+            assert_eq!(body.size_hint().exact(), Some(len as u64));
+            let (mut pieces, mut got) = (Vec::new(), Vec::new());
+            while let Some(Ok(frame)) = body.frame().await {
+                let piece = frame.into_data().expect("data");
+                pieces.push(piece.len());
+                got.extend(piece);
+            }
+            assert_eq!(pieces, expected);
+            assert!(got == bytes && body.is_end_stream(), "{len} bytes");
+        };
+        check(0, &[]).await;
+        check(PIECE, &[PIECE]).await;
+        check(2 * PIECE + 1, &[PIECE, PIECE, 1]).await;
     }
 }

@@ -6,6 +6,7 @@ mod brands;
 mod deliveries;
 mod migrations;
 mod notifications;
+mod room;
 mod sending;
 mod shared;
 mod users;
@@ -25,6 +26,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::StoreError;
 
 pub use brands::{BrandTaken, BrandsAndKeys, Put};
+pub use room::Held;
 pub use shared::{Announcements, SharedStore};
 
 const FILE_NAME: &str = "tidings.db";

@@ -6,8 +6,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use super::{SharedStore, announcements::announce, users, writer::Work};
 use crate::{
-    Added, BrandId, Changed, Content, Counts, Filter, INBOX_MAX, Ids, NewNotification, News, Notification,
-    NotificationId, Recipient, Set, SourceKey, StoreError, UserKey, Which,
+    Added, BrandId, Changed, Content, Counts, Filter, INBOX_MAX, Ids, Listed, NewNotification, News,
+    Notification, NotificationId, Recipient, Set, SourceKey, StoreError, UserKey, Which,
     notifications::{Button, Display, Kind},
     time::Timestamp,
 };
@@ -22,6 +22,8 @@ const BURY: &str = "UPDATE notifications SET deleted_at = :now, title = '', body
     tags = '[]' WHERE id = :id";
 /// How long tombstones, senders' keys and broadcasts that are over are kept: as long as a sender may repeat itself.
 const KEPT: Duration = Duration::from_hours(30 * 24);
+/// A list of so many bytes is not large: it holds none of the room for those.
+const SMALL_LIST: usize = 1024 * 1024;
 /// How many rows one round of sweeping takes, so that writers do not wait long.
 const SWEEP: u32 = 500;
 
@@ -47,15 +49,27 @@ impl SharedStore {
     /// A part of an inbox, newest first, and at most so many.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// If the store cannot be read; [`StoreError::Overloaded`] if it is large, and others that are in memory leave it no
+    /// room.
     pub async fn list(
         &self,
         owner: UserKey,
         filter: Filter,
         limit: u32,
         now: Timestamp,
-    ) -> Result<Vec<Notification>, StoreError> {
-        self.read(move |connection| select(connection, COLUMNS, owner, &filter, limit, now, read)).await
+    ) -> Result<Listed, StoreError> {
+        let mut held = self.enter_lists();
+        self.read(move |connection| {
+            let mut size = 0;
+            let one = |row: &Row<'_>| {
+                let notification = read(row)?;
+                size += size_of::<Notification>() + notification.content.size();
+                Ok(held.grow_to(size.saturating_sub(SMALL_LIST)).map(|()| notification))
+            };
+            let found: Result<Vec<_>, _> = select(connection, COLUMNS, owner, &filter, limit, now, one)?;
+            Ok(found.map(|notifications| Listed { notifications, size, held }))
+        })
+        .await?
     }
 
     /// One notification, archived or not.
@@ -278,7 +292,7 @@ pub(super) fn row(
 }
 
 /// Reads columns of a part of an inbox, newest first.
-fn select<T>(
+fn select<T, C: FromIterator<T>>(
     connection: &Connection,
     columns: &str,
     owner: UserKey,
@@ -286,7 +300,7 @@ fn select<T>(
     limit: u32,
     now: Timestamp,
     read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
+) -> rusqlite::Result<C> {
     connection
         .prepare_cached(&format!(
             "SELECT {columns} FROM notifications
@@ -382,7 +396,7 @@ fn change(
     set: Set,
     now: Timestamp,
 ) -> rusqlite::Result<Changed> {
-    let found = match which {
+    let found: Vec<State> = match which {
         Which::One(id) => state(work.connection, owner, *id, now)?.into_iter().collect(),
         Which::All(filter) => {
             select(work.connection, State::COLUMNS, owner, filter, INBOX_MAX, now, State::read)?

@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     Store, announcements, report,
+    room::{Held, Room},
     writer::{Teller, Work, Writer},
 };
 use crate::{
@@ -28,6 +29,8 @@ use crate::{
 const READERS: usize = 4;
 /// How many may read or wait for it; more are refused, so that a flood is told to come later.
 const READS: usize = 1024;
+/// So many bytes of large lists are in memory at a time.
+const LISTS: u32 = 64 * 1024 * 1024;
 /// How many announcements may wait to be told; beyond it the writer waits.
 const ANNOUNCEMENTS: usize = 1024;
 
@@ -54,6 +57,7 @@ struct Readers {
     free: Mutex<Vec<Connection>>,
     permits: Arc<Semaphore>,
     places: Semaphore,
+    lists: Room,
 }
 
 impl SharedStore {
@@ -87,6 +91,7 @@ impl SharedStore {
             free: Mutex::default(),
             permits: Arc::new(Semaphore::new(READERS)),
             places: Semaphore::new(READS),
+            lists: Room::new(LISTS),
         };
         Ok(SharedStore { path: path.into(), writer, readers: Arc::new(readers), metrics })
     }
@@ -112,6 +117,11 @@ impl SharedStore {
         F: FnOnce(&mut Work<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
         self.writer.write(work).await
+    }
+
+    /// The room for large lists.
+    pub(super) fn enter_lists(&self) -> Held {
+        self.readers.lists.enter()
     }
 
     /// Reads what is committed.
