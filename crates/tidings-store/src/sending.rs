@@ -99,6 +99,17 @@ pub struct NewBroadcast {
     pub key: Option<String>,
 }
 
+impl NewBroadcast {
+    /// How many bytes its texts have.
+    pub(crate) fn size(&self) -> usize {
+        let listed = match &self.audience {
+            Audience::Users(users) => users.iter().map(String::len).sum(),
+            Audience::All | Audience::Tag(_) => 0,
+        };
+        self.payload.len() + listed
+    }
+}
+
 /// How far a broadcast is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BroadcastState {

@@ -14,6 +14,7 @@ cases!(
     another_process_that_does_not_end_is_named_and_reading_goes_on,
     what_was_left_over_stays_so_while_the_store_is_locked,
     more_than_can_wait_is_refused_at_once,
+    more_bytes_than_can_wait_are_refused_at_once,
     more_reads_than_can_wait_are_refused_at_once,
     a_large_list_is_refused_while_others_leave_no_room,
 );
@@ -184,4 +185,34 @@ async fn a_large_list_is_refused_while_others_leave_no_room(home: Home) {
     assert!(matches!(read("bob").await, Err(StoreError::Overloaded)), "it fills the room");
     drop(huge);
     assert_eq!(read("bob").await.expect("there is room again").notifications.len(), 9);
+}
+
+async fn more_bytes_than_can_wait_are_refused_at_once(home: Home) {
+    const MIB: usize = 1024 * 1024;
+    /// What may wait, in MiB.
+    const MAY: usize = 64;
+    let (store, announcements) = home.serve();
+    // Nobody is told anything here.
+    drop(announcements);
+    let lock = home.lock();
+    let begin = async |mib| {
+        let (store, content) = (store.clone(), Content { body: "x".repeat(mib * MIB), ..Content::default() });
+        Begun::begin(async move { add(&store, to("ann", content), at(0)).await }).await
+    };
+    let mut adds = Vec::new();
+    for _ in 0..MAY + 2 {
+        adds.push(begin(1).await);
+    }
+    let refused = adds.iter().filter(|add| add.is_done()).count();
+    assert_eq!(refused, 3, "with what it takes beside its text, one less than fit has room");
+    let mark = Begun::begin(later(&store, "short")).await;
+    assert!(!mark.is_done(), "what is short finds room");
+    drop(lock);
+    let answers = join_all(adds.into_iter().map(Begun::end)).await;
+    let overloaded = answers.iter().filter(|answer| matches!(answer, Err(StoreError::Overloaded))).count();
+    let stored = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!((overloaded, stored), (refused, MAY + 2 - refused));
+    mark.end().await.expect("stored");
+    let huge = begin(MAY + 1).await.end().await;
+    huge.expect("one alone may be larger than the room, and there is room again");
 }

@@ -39,7 +39,8 @@ impl SharedStore {
         now: Timestamp,
     ) -> Result<Vec<Result<Added, StoreError>>, StoreError> {
         let path = self.path.clone();
-        self.write(move |work| {
+        let bytes = new.iter().map(|new| size_of::<NewNotification>() + new.content.size()).sum();
+        self.write_long(bytes, move |work| {
             let one = |new| work.attempt(|work| add(work, new, now)).map_err(|e| super::report(&path, e));
             Ok(new.into_iter().map(one).collect())
         })

@@ -71,7 +71,7 @@ impl SharedStore {
     /// # Errors
     /// If it could not be stored.
     pub async fn put_template(&self, brand: BrandId, template: StoredTemplate) -> Result<(), StoreError> {
-        self.write(move |work| {
+        self.write_long(template.body.len(), move |work| {
             let StoredTemplate { name, body, updated_at } = template;
             work.connection
                 .prepare_cached(
@@ -108,7 +108,7 @@ impl SharedStore {
         new: NewBroadcast,
         now: Timestamp,
     ) -> Result<(Broadcast, bool), StoreError> {
-        self.write(move |work| add(work.connection, new, now)).await
+        self.write_long(new.size(), move |work| add(work.connection, new, now)).await
     }
 
     /// A broadcast of the brand.

@@ -116,7 +116,16 @@ impl SharedStore {
         T: Send + 'static,
         F: FnOnce(&mut Work<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.writer.write(work).await
+        self.writer.write(0, work).await
+    }
+
+    /// The same, for work that holds as many bytes as a sender likes.
+    pub(super) async fn write_long<T, F>(&self, bytes: usize, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Work<'_>) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.writer.write(bytes, work).await
     }
 
     /// The room for large lists.

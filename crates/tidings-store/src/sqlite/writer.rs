@@ -15,7 +15,10 @@ use std::{
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use super::{announcements, report};
+use super::{
+    announcements, report,
+    room::{Held, Room},
+};
 use crate::{
     Announcement, StoreError,
     metrics::{StoreMetrics, timed},
@@ -23,6 +26,8 @@ use crate::{
 
 /// How many jobs may wait.
 const QUEUE: usize = 4096;
+/// So many bytes may wait, of those jobs that are as long as a sender makes them.
+const WAITING: u32 = 64 * 1024 * 1024;
 /// How many jobs one commit takes.
 const GROUP: usize = 512;
 /// How often the writer looks round when nothing waits: what another process has announced, what has been told.
@@ -33,6 +38,7 @@ const IDLE: Duration = Duration::from_millis(200);
 pub(super) struct Writer {
     path: Arc<Path>,
     queue: mpsc::SyncSender<Box<dyn Job>>,
+    waiting: Room,
 }
 
 /// Where the writer sends what it has committed.
@@ -64,6 +70,7 @@ struct Pending<T, F> {
     work: Option<F>,
     done: Option<Result<T, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
+    _held: Held,
 }
 
 impl Writer {
@@ -90,17 +97,19 @@ impl Writer {
             .name("tidings-writer".to_owned())
             .spawn(move || thread.run(&jobs))
             .expect("the system gives a thread");
-        Writer { path, queue }
+        Writer { path, queue, waiting: Room::new(WAITING) }
     }
 
-    /// Does the work in the next commit; returns when that is safe on disk.
-    pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    /// Does the work, which holds so many bytes, in the next commit; returns when that is safe on disk.
+    pub(super) async fn write<T, F>(&self, bytes: usize, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Work<'_>) -> rusqlite::Result<T> + Send + 'static,
     {
+        let mut held = self.waiting.enter();
+        held.grow_to(bytes)?;
         let (answer, answered) = oneshot::channel();
-        let job = Pending { path: self.path.clone(), work: Some(work), done: None, answer };
+        let job = Pending { path: self.path.clone(), work: Some(work), done: None, answer, _held: held };
         self.queue.try_send(Box::new(job)).map_err(|error| match error {
             mpsc::TrySendError::Full(_) => StoreError::Overloaded,
             mpsc::TrySendError::Disconnected(_) => StoreError::Stopped,
