@@ -14,8 +14,8 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json, value::RawValue};
 use tidings_store::{
-    Added, BrandId, Content, EXTERNAL_ID_MAX, KeyScope, NewNotification, NotificationId, Recipient,
-    SourceKey, StoreError, User, sending::TemplateName,
+    BrandId, Content, EXTERNAL_ID_MAX, KeyScope, NewNotification, NotificationId, Recipient, SourceKey,
+    StoreError, User, sending::TemplateName,
 };
 
 use crate::{
@@ -80,7 +80,14 @@ impl Refusal {
 struct Item {
     /// As the sender wrote it.
     id: Value,
-    new: NewNotification,
+    then: Then,
+}
+
+/// What is to be done for an item.
+enum Then {
+    Store(Box<NewNotification>),
+    /// It was stored when it came before.
+    Nothing(NotificationId),
 }
 
 /// What of an item names it, whatever else may be wrong with it.
@@ -119,9 +126,14 @@ impl Inbox {
         let body: Value =
             serde_json::from_slice(&call.body).map_err(|error| Refusal::Unreadable(error.to_string()))?;
         let item = self.item(call, scope, &body).await?;
-        let added = self.store.add(vec![item.new], self.now()).await?;
-        let added = added.into_iter().next().unwrap_or(Err(StoreError::Stopped))?;
-        Ok(json!({"site_notification_id": reference(added)}))
+        let id = match item.then {
+            Then::Nothing(id) => id,
+            Then::Store(new) => {
+                let added = self.store.add(vec![*new], self.now()).await?;
+                added.into_iter().next().unwrap_or(Err(StoreError::Stopped))?.id()
+            }
+        };
+        Ok(json!({"site_notification_id": reference(id)}))
     }
 
     async fn batch(&self, call: &Call) -> Result<Value, Refusal> {
@@ -154,21 +166,20 @@ impl Inbox {
                 Err(error) => Err(Refusal::Unreadable(error.to_string())),
             };
             match item {
-                Ok(item) => taken.push(item),
+                Ok(Item { id, then: Then::Store(new) }) => taken.push((id, *new)),
+                Ok(Item { id, then: Then::Nothing(known) }) => report.stored(&id, known),
                 Err(refusal) => report.refused(&id, &refusal),
             }
         }
         while !taken.is_empty() {
             let rest = taken.split_off(taken.len().min(COMMIT_MAX));
             let chunk = mem::replace(&mut taken, rest);
-            let (ids, new): (Vec<_>, Vec<_>) = chunk.into_iter().map(|item| (item.id, item.new)).unzip();
+            let (ids, new): (Vec<_>, Vec<_>) = chunk.into_iter().unzip();
             match self.store.add(new, self.now()).await {
                 Ok(added) => {
                     for (id, added) in ids.iter().zip(added) {
                         match added {
-                            Ok(added) => report
-                                .successful
-                                .push(json!({"id": id, "site_notification_id": reference(added)})),
+                            Ok(added) => report.stored(id, added.id()),
                             Err(error) => report.refused(id, &error.into()),
                         }
                     }
@@ -178,7 +189,7 @@ impl Inbox {
                 Err(error) => {
                     tracing::error!(%error, "a part of a batch could not be stored");
                     // The rest would wait as long again.
-                    for id in ids.iter().chain(taken.iter().map(|item| &item.id)) {
+                    for id in ids.iter().chain(taken.iter().map(|(id, _)| id)) {
                         report.fatal.push(json!({"id": id, "error": "storage busy"}));
                     }
                     break;
@@ -210,10 +221,21 @@ impl Inbox {
             .get("user_id")
             .and_then(named)
             .ok_or(Refusal::Field { field: "activity.user_id", expected: "a text" })?;
-        let content = self.content(brand, body, activity, &external_id).await?;
-        let recipient = Recipient::External { brand, external_id };
-        let source_key = Some(SourceKey { source: SOURCE, key });
-        Ok(Item { id, new: NewNotification { recipient, content, source_key } })
+        let source_key = SourceKey { source: SOURCE, key };
+        let then = match self.content(brand, body, activity, &external_id).await {
+            Ok(content) => {
+                let recipient = Recipient::External { brand, external_id };
+                let source_key = Some(source_key);
+                Then::Store(Box::new(NewNotification { recipient, content, source_key }))
+            }
+            // The store finds a repetition by itself; what has changed since must not hide it.
+            Err(Refusal::Content(error)) => {
+                let known = self.store.known(brand, vec![source_key]).await?.into_iter().flatten().next();
+                Then::Nothing(known.ok_or(error)?)
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        Ok(Item { id, then })
     }
 
     /// The brand that the item names, or else the one that the path or the key means.
@@ -278,6 +300,10 @@ impl Inbox {
 }
 
 impl Report {
+    fn stored(&mut self, id: &Value, as_one: NotificationId) {
+        self.successful.push(json!({"id": id, "site_notification_id": reference(as_one)}));
+    }
+
     fn refused(&mut self, id: &Value, refusal: &Refusal) {
         let list = match refusal {
             Refusal::Store(error) => {
@@ -356,8 +382,7 @@ fn integer(value: &Value) -> Option<i64> {
 }
 
 /// What the sender is told to call the notification.
-fn reference(added: Added) -> String {
-    let id: NotificationId = added.id();
+fn reference(id: NotificationId) -> String {
     format!("n_{}", data_encoding::BASE32HEX_NOPAD.encode(&id.get().to_be_bytes()).to_lowercase())
 }
 

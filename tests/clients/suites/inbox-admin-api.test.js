@@ -124,6 +124,59 @@ describe('sending', () => {
     );
   });
 
+  test('a repeated call is answered as it was, though it could not be carried out any more', async () => {
+    const visitor = await inbox.visitor();
+    const another = newPerson();
+    await admin.askWell('PUT', '/templates/name:gone', { title: 'gone' });
+    const ends = { title: 'ends', expires_at: new Date(Date.now() + 2_000).toISOString() };
+    const calls = [{ template: 'name:gone' }, { content: ends }].map((said) => ({
+      said,
+      headers: { 'Idempotency-Key': newPerson() },
+    }));
+    const notify = ({ said, headers }, users = [visitor.person]) =>
+      admin.askWell('POST', '/notifications', { users, ...said }, headers);
+    const broadcast = ({ said, headers }) =>
+      admin.askWell('POST', '/broadcasts', { audience: { users: [another] }, ...said }, headers);
+    const first = [];
+    for (const call of calls) first.push([(await notify(call)).results[0].id, (await broadcast(call)).id]);
+    await admin.ask('DELETE', '/templates/name:gone');
+    await until('it to be over', async () => (await visitor.titles()).join() === 'gone');
+    for (const [at, call] of calls.entries()) {
+      const [one, newcomer] = (await notify(call, [visitor.person, newPerson()])).results;
+      deepEqual([one.status, one.id], ['repeated', first[at][0]]);
+      equal(newcomer.status, 'refused');
+      equal((await broadcast(call)).id, first[at][1]);
+    }
+    equal(await status(admin.ask('POST', '/notifications', { users: ['u'], template: 'name:gone' })), 422);
+  });
+
+  test('an Idempotency-Key that was used for something else is refused', async () => {
+    const users = [newPerson()];
+    const said = { content: { title: 'one' } };
+    const later = { deliver_at: '2099-01-01T00:00:00Z' };
+    const others = [{ content: { title: 'other' } }, { ...said, values: { n: 1 } }];
+    for (const [path, to, differing] of [
+      ['/notifications', { users }, [...others, { ...said, ...later }]],
+      ['/broadcasts', { audience: { users } }, [...others, { ...said, audience: 'all' }]],
+    ]) {
+      const ask = (body, headers) => admin.ask('POST', path, { ...to, ...body }, headers);
+      const headers = { 'Idempotency-Key': newPerson() };
+      equal(Math.floor((await ask(said, headers)).status / 100), 2);
+      for (const other of differing) {
+        const answer = await ask(other, headers);
+        equal(answer.status, 422, JSON.stringify(other));
+        match(answer.body.detail, /Idempotency-Key/);
+      }
+      equal(Math.floor((await ask(said, headers)).status / 100), 2);
+      // What could not be carried out has not used the key.
+      const unused = { 'Idempotency-Key': newPerson() };
+      equal((await ask({ content: {} }, unused)).status, 422);
+      equal(Math.floor((await ask(said, unused)).status / 100), 2);
+    }
+    const { notifications } = await admin.askWell('GET', `/users/${users[0]}/notifications`);
+    deepEqual([...new Set(notifications.map(({ title }) => title))], ['one']);
+  });
+
   test('what cannot be sent is refused, and says why', async () => {
     const content = { title: 'x' };
     for (const [body, detail] of [

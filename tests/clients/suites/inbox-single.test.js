@@ -6,6 +6,7 @@ import { brands } from '../host/brands.js';
 import { eventsUpTo, isNews, nextNews } from '../host/fusion.js';
 import { Inbox, newPerson } from '../host/inbox.js';
 import { activity, Sender } from '../host/onsite.js';
+import { Admin } from '../host/own-api.js';
 import { Storage, WITHOUT_SIGXFSZ } from '../host/storage.js';
 
 // A sender that gives up on an answer sends again; the server must have answered before.
@@ -408,4 +409,22 @@ describe('our own trouble is 503, never 4xx', () => {
     });
     await recovered(visitor, events, item);
   });
+});
+
+test('a repetition is known though its template has gone, in a batch too', async () => {
+  const visitor = await inbox.visitor();
+  const admin = Admin.of(server, 'acorn');
+  await admin.askWell('PUT', '/templates/action:5', { title: 'templated' });
+  const item = activity({ person: visitor.person });
+  const reference = await sender.send(item);
+  await admin.ask('DELETE', '/templates/action:5');
+  equal(await sender.send(item), reference);
+  const other = activity({ person: visitor.person });
+  equal((await sender.single(other)).status, 422);
+  deepEqual((await sender.batch([item, other])).body, {
+    successful: [{ id: item.activity.id, site_notification_id: reference }],
+    failed: [{ id: other.activity.id, error: 'no content' }],
+    fatal: [],
+  });
+  deepEqual(await visitor.titles(), ['templated']);
 });

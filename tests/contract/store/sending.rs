@@ -22,6 +22,7 @@ cases!(
     a_large_broadcast_keeps_no_other_waiting,
     a_broadcast_that_is_over_is_forgotten_in_time,
     a_broadcast_is_kept_once_under_its_key,
+    what_was_said_under_a_key_is_kept_as_long_as_it_may_be_repeated,
     broadcasts_are_listed_by_brand,
     who_is_passed_over_is_not_counted,
 );
@@ -30,7 +31,7 @@ async fn a_broadcast_that_is_over_is_forgotten_in_time(home: Home) {
     let (store, _announcements) = home.serve();
     people(&store, 3).await;
     let over = NewBroadcast { due_at: at(5), ..to_all(Audience::All) };
-    let (over, _) = store.add_broadcast(over, at(0)).await.expect("stored");
+    let over = store.add_broadcast(over, at(0)).await.expect("stored");
     let waiting = NewBroadcast { due_at: at(6).after(KEPT), ..to_all(Audience::All) };
     store.add_broadcast(waiting, at(0)).await.expect("stored");
     while store.advance_broadcast(at(5), |_, _| Some(titled("T"))).await.expect("sent") {}
@@ -105,8 +106,9 @@ fn greet(payload: &str, user: &User) -> Option<Content> {
 }
 
 async fn begin(store: &SharedStore, new: NewBroadcast) -> Broadcast {
-    let (broadcast, is_new) = store.add_broadcast(new, at(1)).await.expect("stored");
-    assert!(is_new);
+    let before = store.broadcasts(new.brand, None, u32::MAX).await.expect("listed");
+    let broadcast = store.add_broadcast(new, at(1)).await.expect("stored");
+    assert!(before.iter().all(|other| other.id != broadcast.id), "it is new");
     assert_eq!((broadcast.state, broadcast.sent, broadcast.last_user), (BroadcastState::Scheduled, 0, None));
     broadcast
 }
@@ -279,15 +281,36 @@ async fn a_broadcast_is_kept_once_under_its_key(home: Home) {
     };
     let first = begin(&store, under("spring", 7)).await;
     finish(&store).await;
-    let (same, is_new) = store.add_broadcast(under("spring", 7), at(2)).await.expect("no error");
-    assert!(!is_new);
+    let same = store.add_broadcast(under("spring", 7), at(2)).await.expect("no error");
     assert_eq!((same.id, same.state), (first.id, BroadcastState::Done));
+    let called = async |key: &str| store.broadcast_called(brand(7), key.to_owned()).await.expect("read");
+    assert_eq!((called("spring").await, called("summer").await), (Some(same), None));
     let others = [begin(&store, under("summer", 7)).await, begin(&store, under("spring", 8)).await];
     assert!(others.iter().all(|other| other.id != first.id));
     let unnamed = to_all(Audience::All);
     assert_ne!(begin(&store, unnamed.clone()).await.id, begin(&store, unnamed).await.id);
     finish(&store).await;
     assert_eq!(greeted(&store).await, BTreeMap::from([("ann".to_owned(), 4)]));
+}
+
+async fn what_was_said_under_a_key_is_kept_as_long_as_it_may_be_repeated(home: Home) {
+    let (store, _announcements) = home.serve();
+    let keep = async |number, key: &str, said| {
+        store.keep_said(brand(number), key.to_owned(), [said; 32], at(5)).await.expect("stored")
+    };
+    assert_eq!(keep(7, "a", 1).await, [1; 32]);
+    assert_eq!(keep(7, "a", 2).await, [1; 32], "the first counts");
+    assert_eq!(keep(7, "b", 3).await, [3; 32]);
+    assert_eq!(keep(8, "a", 4).await, [4; 32]);
+    let said = async |number, key: &str| store.said_under(brand(number), key.to_owned()).await.expect("read");
+    while store.sweep(at(4).after(KEPT)).await.expect("swept") {}
+    assert_eq!(
+        [said(7, "a").await, said(8, "a").await, said(8, "b").await],
+        [Some([1; 32]), Some([4; 32]), None]
+    );
+    while store.sweep(at(5).after(KEPT)).await.expect("swept") {}
+    assert_eq!(said(7, "a").await, None);
+    assert_eq!(home.rows("calls"), 0);
 }
 
 async fn broadcasts_are_listed_by_brand(home: Home) {

@@ -12,6 +12,7 @@ use super::{
     made,
     notifications::{listed, moment},
     ok, page,
+    repeats::Keyed,
 };
 use crate::{
     Inbox, content,
@@ -93,24 +94,32 @@ impl Inbox {
             ),
             To::Users(users) => Audience::Users(listed(users, USERS_MAX)?),
         };
+        let keyed = key.map(|key| {
+            let to = shown_audience(&kind(&audience));
+            let said = json!({"audience": to, "content": content, "template": template, "values": values});
+            Keyed::new("broadcasts", key, &said)
+        });
+        if let Some(keyed) = &keyed
+            && self.is_repeated(brand, keyed).await?
+            && let Some(same) = self.store.broadcast_called(brand.id, keyed.key.clone()).await?
+        {
+            return Ok(accepted(&same, call));
+        }
         let saying = self.saying(brand, content, template, values).await?;
         let now = self.now();
         let due_at = deliver_at.map_or(Ok(now), |at| moment("deliver_at", &at))?.max(now);
         saying.check_lasts(due_at)?;
+        if let Some(keyed) = &keyed {
+            self.use_key(brand, keyed).await?;
+        }
         let new = NewBroadcast {
             brand: brand.id,
             audience,
             payload: saying.payload(due_at),
             due_at,
-            key: key.map(|key| format!("broadcasts:{key}")),
+            key: keyed.map(|keyed| keyed.key),
         };
-        let (audience, payload) = (kind(&new.audience), new.payload.clone());
-        let (broadcast, is_new) = self.store.add_broadcast(new, now).await?;
-        if !is_new && (broadcast.audience != audience || !says_the_same(&broadcast.payload, &payload)) {
-            return Err(Problem::Unacceptable(
-                "this Idempotency-Key was used for another broadcast".to_owned(),
-            ));
-        }
+        let broadcast = self.store.add_broadcast(new, now).await?;
         Ok(accepted(&broadcast, call))
     }
 }
@@ -121,15 +130,6 @@ fn kind(audience: &Audience) -> AudienceKind {
         Audience::Tag(tag) => AudienceKind::Tag(tag.clone()),
         Audience::Users(_) => AudienceKind::Listed,
     }
-}
-
-/// Whether two payloads differ in nothing but when they were made.
-fn says_the_same(one: &str, other: &str) -> bool {
-    let said = |payload: &str| {
-        let payload: Value = serde_json::from_str(payload).unwrap_or_default();
-        (payload["template"].clone(), payload["values"].clone())
-    };
-    said(one) == said(other)
 }
 
 const NO_BROADCAST: Problem = Problem::NotFound("broadcast");
@@ -145,19 +145,22 @@ fn parse_id(text: &str) -> Result<BroadcastId, Problem> {
 
 /// A broadcast without what it says.
 fn shown(broadcast: &Broadcast) -> Value {
-    let audience = match &broadcast.audience {
-        AudienceKind::All => json!("all"),
-        AudienceKind::Tag(tag) => json!({"tag": tag}),
-        AudienceKind::Listed => json!("listed"),
-    };
     json!({
         "id": broadcast.id,
-        "audience": audience,
+        "audience": shown_audience(&broadcast.audience),
         "state": broadcast.state.word(),
         "sent": broadcast.sent,
         "deliver_at": broadcast.due_at.to_string(),
         "created_at": broadcast.created_at.to_string(),
     })
+}
+
+fn shown_audience(audience: &AudienceKind) -> Value {
+    match audience {
+        AudienceKind::All => json!("all"),
+        AudienceKind::Tag(tag) => json!({"tag": tag}),
+        AudienceKind::Listed => json!("listed"),
+    }
 }
 
 fn whole(broadcast: &Broadcast) -> Value {

@@ -11,6 +11,7 @@ mod brands;
 mod broadcasts;
 mod keys;
 mod notifications;
+mod repeats;
 mod saying;
 mod templates;
 mod users;

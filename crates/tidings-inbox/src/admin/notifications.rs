@@ -6,12 +6,12 @@ use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tidings_store::{
-    Added, Brand, NewNotification, Recipient, SourceKey, StoreError, User,
+    Added, Brand, NewNotification, NotificationId, Recipient, SourceKey, StoreError, User,
     sending::{Audience, NewBroadcast},
     time::Timestamp,
 };
 
-use super::{broadcasts, external_id, ok, saying::Saying};
+use super::{broadcasts, external_id, ok, repeats::Keyed, saying::Saying};
 use crate::{
     COMMIT_MAX, Inbox,
     content::ContentError,
@@ -56,27 +56,97 @@ impl Inbox {
         let key = params::idempotency_key(&call.parts.headers)?;
         let Sent { users, content, template, values, deliver_at } = read_json(&call.body)?;
         let users = listed(users, USERS_MAX)?;
-        let saying = self.saying(brand, content, template, values).await?;
+        let keyed = key.map(|key| {
+            // Users may be others: to whom it was sent, it is not sent again.
+            let is_scheduled = deliver_at.is_some();
+            let said =
+                json!({"content": content, "template": template, "values": values, "later": is_scheduled});
+            Keyed::new("notifications", key, &said)
+        });
+        let is_repeated = match &keyed {
+            Some(keyed) => self.is_repeated(brand, keyed).await?,
+            None => false,
+        };
         // Also where the time has come: a repetition must not be sent by the other road.
         if let Some(deliver_at) = deliver_at {
+            if is_repeated
+                && let Some(keyed) = &keyed
+                && let Some(same) = self.store.broadcast_called(brand.id, keyed.key.clone()).await?
+            {
+                return Ok(broadcasts::accepted(&same, call));
+            }
+            let saying = self.saying(brand, content, template, values).await?;
             let due_at = moment("deliver_at", &deliver_at)?.max(self.now());
             saying.check_lasts(due_at)?;
+            if let Some(keyed) = &keyed {
+                self.use_key(brand, keyed).await?;
+            }
             let new = NewBroadcast {
                 brand: brand.id,
                 audience: Audience::Users(users),
                 payload: saying.payload(due_at),
                 due_at,
-                key: key.map(|key| format!("notifications:{key}")),
+                key: keyed.map(|keyed| keyed.key),
             };
-            let (broadcast, _) = self.store.add_broadcast(new, self.now()).await?;
+            let broadcast = self.store.add_broadcast(new, self.now()).await?;
             return Ok(broadcasts::accepted(&broadcast, call));
         }
-        saying.check_lasts(self.now())?;
+        let known = match key {
+            Some(key) if is_repeated => self.known_to(brand, &users, key).await?,
+            _ => HashMap::new(),
+        };
+        let rest: Vec<String> = users.iter().filter(|user| !known.contains_key(*user)).cloned().collect();
+        let mut sent = Vec::new();
+        if !rest.is_empty() {
+            let saying = self.saying(brand, content, template, values).await;
+            let saying = saying.and_then(|saying| saying.check_lasts(self.now()).map(|()| saying));
+            sent = match saying {
+                Ok(saying) => {
+                    if let Some(keyed) = &keyed {
+                        self.use_key(brand, keyed).await?;
+                    }
+                    self.send_now(brand, &rest, &saying, key).await?
+                }
+                // Whoever has it keeps it; the rest cannot get it any more.
+                Err(Problem::Unacceptable(detail)) if !known.is_empty() => {
+                    rest.iter().map(|user| refused(user, &detail)).collect()
+                }
+                Err(problem) => return Err(problem),
+            };
+        }
+        let mut sent = sent.into_iter();
+        let results: Vec<Value> = users
+            .iter()
+            .filter_map(|user| known.get(user).map_or_else(|| sent.next(), |id| Some(repeated(user, *id))))
+            .collect();
+        Ok(ok(&json!({"results": results})))
+    }
+
+    /// Those of these users who have been sent something under this key.
+    async fn known_to(
+        &self,
+        brand: &Brand,
+        users: &[String],
+        key: &str,
+    ) -> Result<HashMap<String, NotificationId>, StoreError> {
+        let keys = users.iter().map(|user| source_key(key, user)).collect();
+        let known = self.store.known(brand.id, keys).await?;
+        Ok(users.iter().zip(known).filter_map(|(user, id)| Some((user.clone(), id?))).collect())
+    }
+
+    /// Sends to each of these users, and says what became of it.
+    async fn send_now(
+        &self,
+        brand: &Brand,
+        users: &[String],
+        saying: &Saying,
+        key: Option<&str>,
+    ) -> Result<Vec<Value>, Problem> {
         let mut results = Vec::with_capacity(users.len());
         let mut is_any_stored = false;
         let mut trouble = None;
         for chunk in users.chunks(COMMIT_MAX) {
-            match self.send_chunk(brand, chunk, &saying, key).await {
+            match self.send_chunk(brand, chunk, saying, key).await {
                 Ok(outcomes) => {
                     for (user, outcome) in chunk.iter().zip(outcomes) {
                         results.push(outcome.shown(user));
@@ -94,13 +164,11 @@ impl Inbox {
             }
         }
         match trouble {
-            Some(error) if !is_any_stored => Err(error.into()),
-            Some(error) => {
-                tracing::error!(%error, "a part of a call could not be stored");
-                Ok(ok(&json!({"results": results})))
-            }
-            None => Ok(ok(&json!({"results": results}))),
+            Some(error) if !is_any_stored => return Err(error.into()),
+            Some(error) => tracing::error!(%error, "a part of a call could not be stored"),
+            None => {}
         }
+        Ok(results)
     }
 
     /// Stores one notification for each of these users.
@@ -122,9 +190,7 @@ impl Inbox {
             new.extend(content.ok().map(|content| NewNotification {
                 recipient: Recipient::External { brand: brand.id, external_id: external_id.clone() },
                 content,
-                // JSON, so that no two pairs read alike.
-                source_key:
-                    key.map(|key| SourceKey { source: SOURCE, key: json!([key, external_id]).to_string() }),
+                source_key: key.map(|key| source_key(key, external_id)),
             }));
         }
         let mut added = self.store.add(new, now).await?.into_iter();
@@ -150,17 +216,28 @@ impl Outcome {
     fn shown(&self, user: &str) -> Value {
         match self {
             Outcome::Stored(Added::New(id)) => json!({"user": user, "status": "created", "id": id.get()}),
-            Outcome::Stored(Added::Known(id)) => json!({"user": user, "status": "repeated", "id": id.get()}),
-            Outcome::Refused(error) => {
-                json!({"user": user, "status": "refused", "detail": error.to_string()})
-            }
+            Outcome::Stored(Added::Known(id)) => repeated(user, *id),
+            Outcome::Refused(error) => refused(user, &error.to_string()),
             Outcome::Failed(_) => failed(user),
         }
     }
 }
 
+fn repeated(user: &str, id: NotificationId) -> Value {
+    json!({"user": user, "status": "repeated", "id": id.get()})
+}
+
+fn refused(user: &str, detail: &str) -> Value {
+    json!({"user": user, "status": "refused", "detail": detail})
+}
+
 fn failed(user: &str) -> Value {
     json!({"user": user, "status": "failed", "detail": "the store did not take it; send it again"})
+}
+
+/// What is sent to one user under a key. JSON, so that no two pairs read alike.
+fn source_key(key: &str, user: &str) -> SourceKey {
+    SourceKey { source: SOURCE, key: json!([key, user]).to_string() }
 }
 
 /// Users as they are listed in a call, each once.

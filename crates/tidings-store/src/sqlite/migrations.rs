@@ -8,11 +8,12 @@ use super::report;
 use crate::StoreError;
 
 /// The steps in order; a step that has been released never changes. The file's `user_version` counts those done.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("../../migrations/sqlite/0001_apps.sql"),
     include_str!("../../migrations/sqlite/0002_inbox.sql"),
     include_str!("../../migrations/sqlite/0003_previous_secret.sql"),
     include_str!("../../migrations/sqlite/0004_deliveries.sql"),
+    include_str!("../../migrations/sqlite/0005_calls.sql"),
 ];
 
 /// Does the steps that have not been done. Processes that start together wait for each other.

@@ -3,6 +3,7 @@
 mod announcements;
 mod apps;
 mod brands;
+mod calls;
 mod deliveries;
 mod migrations;
 mod notifications;

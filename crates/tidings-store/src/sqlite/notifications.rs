@@ -20,7 +20,7 @@ const THERE: &str = "deleted_at IS NULL AND (expires_at IS NULL OR expires_at > 
 const BURY: &str = "UPDATE notifications SET deleted_at = :now, title = '', body = '', preview = '', footer = '',
     button_link = '', button_text = '', button2_link = '', button2_text = '', image_url = '', data = '', category = '',
     tags = '[]' WHERE id = :id";
-/// How long tombstones, senders' keys and broadcasts that are over are kept: as long as a sender may repeat itself.
+/// How long tombstones, senders' keys, calls and broadcasts that are over are kept: as long as a sender may repeat itself.
 const KEPT: Duration = Duration::from_hours(30 * 24);
 /// A list of so many bytes is not large: it holds none of the room for those.
 const SMALL_LIST: usize = 1024 * 1024;
@@ -45,6 +45,18 @@ impl SharedStore {
             Ok(new.into_iter().map(one).collect())
         })
         .await
+    }
+
+    /// What was stored under these keys of senders, if anything: the same number of answers, in order.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn known(
+        &self,
+        brand: BrandId,
+        keys: Vec<SourceKey>,
+    ) -> Result<Vec<Option<NotificationId>>, StoreError> {
+        self.read(move |connection| keys.iter().map(|key| known(connection, brand, key)).collect()).await
     }
 
     /// A part of an inbox, newest first, and at most so many.
@@ -466,6 +478,7 @@ fn is_sweep_due(connection: &Connection, now: Timestamp) -> rusqlite::Result<boo
             "SELECT EXISTS (SELECT 1 FROM notifications WHERE deleted_at IS NULL AND expires_at <= :now)
                 OR EXISTS (SELECT 1 FROM notifications WHERE deleted_at <= :old)
                 OR EXISTS (SELECT 1 FROM source_keys WHERE created_at <= :old)
+                OR EXISTS (SELECT 1 FROM calls WHERE created_at <= :old)
                 OR EXISTS (SELECT 1 FROM broadcasts WHERE state IN ('done', 'cancelled') AND due_at <= :old)
                 OR EXISTS (SELECT 1 FROM logins WHERE expires_at <= :now)",
         )?
@@ -499,6 +512,11 @@ fn sweep(work: &mut Work<'_>, now: Timestamp) -> rusqlite::Result<bool> {
         (
             "DELETE FROM source_keys WHERE (brand_id, source, key) IN
                 (SELECT brand_id, source, key FROM source_keys WHERE created_at <= ?1 LIMIT ?2)",
+            old,
+        ),
+        (
+            "DELETE FROM calls WHERE (brand_id, key) IN
+                (SELECT brand_id, key FROM calls WHERE created_at <= ?1 LIMIT ?2)",
             old,
         ),
         (

@@ -99,15 +99,11 @@ impl SharedStore {
         .await
     }
 
-    /// Keeps a broadcast for its time, unless it is known by its key: then that one, as it is, and false.
+    /// Keeps a broadcast for its time, unless it is known by its key: then that one, as it is.
     ///
     /// # Errors
     /// If it could not be stored.
-    pub async fn add_broadcast(
-        &self,
-        new: NewBroadcast,
-        now: Timestamp,
-    ) -> Result<(Broadcast, bool), StoreError> {
+    pub async fn add_broadcast(&self, new: NewBroadcast, now: Timestamp) -> Result<Broadcast, StoreError> {
         self.write_long(new.size(), move |work| add(work.connection, new, now)).await
     }
 
@@ -117,6 +113,18 @@ impl SharedStore {
     /// If the store cannot be read.
     pub async fn broadcast(&self, brand: BrandId, id: BroadcastId) -> Result<Option<Broadcast>, StoreError> {
         self.read(move |connection| by_id(connection, brand, id)).await
+    }
+
+    /// The broadcast that its sender calls so.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn broadcast_called(
+        &self,
+        brand: BrandId,
+        key: String,
+    ) -> Result<Option<Broadcast>, StoreError> {
+        self.read(move |connection| by_sender_key(connection, brand, &key)).await
     }
 
     /// The broadcasts of a brand, newest first, older than `before`.
@@ -183,14 +191,12 @@ impl SharedStore {
     }
 }
 
-fn add(connection: &Connection, new: NewBroadcast, now: Timestamp) -> rusqlite::Result<(Broadcast, bool)> {
+fn add(connection: &Connection, new: NewBroadcast, now: Timestamp) -> rusqlite::Result<Broadcast> {
     let NewBroadcast { brand, audience, payload, due_at, key } = new;
-    let same: Option<i64> = connection
-        .prepare_cached("SELECT id FROM broadcasts WHERE brand_id = ?1 AND key = ?2")?
-        .query_row((brand, &key), |row| row.get(0))
-        .optional()?;
-    if let Some(id) = same {
-        return Ok((known(connection, brand, id)?, false));
+    if let Some(key) = &key
+        && let Some(same) = by_sender_key(connection, brand, key)?
+    {
+        return Ok(same);
     }
     let word = match &audience {
         Audience::All => "all".to_owned(),
@@ -214,7 +220,7 @@ fn add(connection: &Connection, new: NewBroadcast, now: Timestamp) -> rusqlite::
                 .execute((id, user.user.get()))?;
         }
     }
-    Ok((known(connection, brand, id)?, true))
+    known(connection, brand, id)
 }
 
 fn due(connection: &Connection, now: Timestamp) -> rusqlite::Result<Option<Broadcast>> {
@@ -297,6 +303,13 @@ fn next_users(connection: &Connection, broadcast: &Broadcast) -> rusqlite::Resul
 
 fn by_id(connection: &Connection, brand: BrandId, id: BroadcastId) -> rusqlite::Result<Option<Broadcast>> {
     known(connection, brand, id).optional()
+}
+
+fn by_sender_key(connection: &Connection, brand: BrandId, key: &str) -> rusqlite::Result<Option<Broadcast>> {
+    connection
+        .prepare_cached(&format!("SELECT {COLUMNS} FROM broadcasts WHERE brand_id = ?1 AND key = ?2"))?
+        .query_row((brand, key), read)
+        .optional()
 }
 
 /// The broadcast of this number; it is an error if there is none.

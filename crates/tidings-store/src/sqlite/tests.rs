@@ -159,7 +159,7 @@ fn says_what_is_wrong_and_what_to_do() {
     check(
         "newer",
         |path| execute(path, "PRAGMA user_version = 99"),
-        "FILE has schema version 99, and this Tidings knows 4 at most; run the newer Tidings that wrote it, or go \
+        "FILE has schema version 99, and this Tidings knows 5 at most; run the newer Tidings that wrote it, or go \
          back to a backup",
     );
     check(
