@@ -70,7 +70,7 @@ async fn what_is_undone_is_not_counted_as_created(home: Home) {
 
 async fn who_is_sent_a_broadcast_is_counted_once_it_is_committed(home: Home) {
     let (store, _announcements) = home.serve();
-    home.refuse("bad", Harm::Change);
+    home.refuse("bad", Harm::Transaction);
     let broadcast = NewBroadcast {
         brand: brand(7),
         audience: Audience::Users(["ann", "bob"].map(str::to_owned).to_vec()),
@@ -84,7 +84,7 @@ async fn who_is_sent_a_broadcast_is_counted_once_it_is_committed(home: Home) {
             Some(titled(if user.external_id == "ann" { "good" } else { to_bob }))
         })
     };
-    send("bad").await.expect_err("bob's is not stored, so nobody's is");
+    send("bad").await.expect_err("with bob's all of it is undone");
     assert_eq!(store.metrics().created(), 0);
     send("good").await.expect("sent");
     assert_eq!(store.metrics().created(), 2);

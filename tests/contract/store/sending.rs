@@ -9,7 +9,7 @@ use tidings_store::{
     },
 };
 
-use super::{Home, KEPT, at, brand, cases, inbox, titled, user};
+use super::{Home, KEPT, at, brand, cases, home::Harm, inbox, titled, user};
 
 cases!(
     templates_are_kept_by_name,
@@ -25,6 +25,8 @@ cases!(
     what_was_said_under_a_key_is_kept_as_long_as_it_may_be_repeated,
     broadcasts_are_listed_by_brand,
     who_is_passed_over_is_not_counted,
+    who_cannot_be_sent_to_is_passed_over,
+    a_store_that_fails_passes_nobody_over,
 );
 
 async fn a_broadcast_that_is_over_is_forgotten_in_time(home: Home) {
@@ -339,4 +341,30 @@ async fn who_is_passed_over_is_not_counted(home: Home) {
     let done = as_kept(&store, &broadcast).await;
     assert_eq!((done.state, done.sent), (BroadcastState::Done, 3));
     assert_eq!(greeted(&store).await, each_once([0, 2, 3].into_iter()));
+}
+
+async fn who_cannot_be_sent_to_is_passed_over(home: Home) {
+    let (store, _announcements) = home.serve();
+    people(&store, 250).await;
+    home.refuse("Hello user 3", Harm::Change);
+    let broadcast = begin(&store, to_all(Audience::All)).await;
+    finish(&store).await;
+    let done = as_kept(&store, &broadcast).await;
+    assert_eq!((done.state, done.sent), (BroadcastState::Done, 249));
+    assert_eq!(greeted(&store).await, each_once((0..250).filter(|user| *user != 3)));
+}
+
+async fn a_store_that_fails_passes_nobody_over(home: Home) {
+    let (store, _announcements) = home.serve();
+    people(&store, 3).await;
+    let broadcast = begin(&store, to_all(Audience::All)).await;
+    // The first, and the last, after whom nobody would notice.
+    for user in ["Hello user 0", "Hello user 2"] {
+        home.refuse(user, Harm::Transaction);
+        store.advance_broadcast(at(10), greet).await.expect_err("it cannot be stored");
+        assert_eq!(as_kept(&store, &broadcast).await, broadcast);
+        home.accept(user);
+    }
+    finish(&store).await;
+    assert_eq!(greeted(&store).await, each_once(0..3));
 }

@@ -1,6 +1,6 @@
 //! The rows of templates and broadcasts.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Row, named_params};
 
 use super::{SharedStore, notifications, users, writer::Work};
 use crate::{
@@ -176,7 +176,7 @@ impl SharedStore {
 
     /// Sends the next chunk of a broadcast that is due; false if none is. The one that has been sent to fewest goes
     /// first, so that a large one keeps no other waiting. `say` makes what a user gets of the broadcast's payload; a
-    /// user for whom it makes nothing is passed over.
+    /// user for whom it makes nothing, or what cannot be stored, is passed over.
     ///
     /// # Errors
     /// If it could not be stored.
@@ -242,14 +242,14 @@ fn advance(
     let users = next_users(work.connection, &broadcast)?;
     let mut sent = 0;
     for id in &users {
-        let Some(user) = users::by_key(work.connection, UserKey { brand: broadcast.brand, user: *id })?
-        else {
-            continue;
-        };
-        if let Some(content) = say(&broadcast.payload, &user) {
-            let recipient = Recipient::User(user.key);
-            notifications::add(work, NewNotification { recipient, content, source_key: None }, now)?;
-            sent += 1;
+        let key = UserKey { brand: broadcast.brand, user: *id };
+        match work.attempt(|work| send(work, key, |user| say(&broadcast.payload, user), now)) {
+            Ok(is_sent) => sent += u32::from(is_sent),
+            // One user must not keep it from all others for ever.
+            Err(error) if is_of_its_row(&error) && !work.connection.is_autocommit() => {
+                tracing::error!(broadcast = broadcast.id, user = %id, %error, "a user is left out of a broadcast");
+            }
+            Err(error) => return Err(error),
         }
     }
     let state = if users.len() < CHUNK as usize { BroadcastState::Done } else { BroadcastState::Running };
@@ -268,6 +268,27 @@ fn advance(
         forget_list(work.connection, broadcast.id)?;
     }
     Ok(true)
+}
+
+/// Sends to one user; false if there is nothing to be said, or nobody.
+fn send(
+    work: &mut Work<'_>,
+    key: UserKey,
+    say: impl FnOnce(&User) -> Option<Content>,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let Some(user) = users::by_key(work.connection, key)? else { return Ok(false) };
+    let Some(content) = say(&user) else { return Ok(false) };
+    let recipient = Recipient::User(key);
+    notifications::add(work, NewNotification { recipient, content, source_key: None }, now)?;
+    Ok(true)
+}
+
+/// Whether it is what is read or written that is wrong, not the store: trying again would be in vain.
+fn is_of_its_row(error: &rusqlite::Error) -> bool {
+    use ErrorCode::{ConstraintViolation, TooBig, TypeMismatch};
+    // An error without a code is about a value of a row.
+    error.sqlite_error_code().is_none_or(|code| matches!(code, ConstraintViolation | TooBig | TypeMismatch))
 }
 
 /// Forgets who was listed: nobody else gets it.
