@@ -851,6 +851,36 @@ fn brands_are_added_and_a_running_server_knows_them() {
     assert!(refused.err.contains("bad field button_link"), "{}", refused.err);
 }
 
+#[test]
+fn a_server_whose_store_is_broken_ends_and_says_so() {
+    let folder = Folder::new("broken");
+    let server = folder.serve(&[]);
+    let added = folder.run_json(&["brands", "add", "acorn", "--json"]);
+    let key = added["api_key"].as_str().expect("a key").to_owned();
+    let send = |id: u32| {
+        let body = format!(r#"{{"activity":{{"id":{id},"brand_id":2,"user_id":"u"}},"title":"T"}}"#);
+        let request = format!(
+            "POST /channels/site/single HTTP/1.1\r\nhost: t\r\nx-api-key: {key}\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        exchange(&server.url, &request)
+    };
+    wait_until("the server knows the new key", || send(1).starts_with("HTTP/1.1 200"));
+    // There is no number after this one: a bug, as far as the writer can know.
+    rusqlite::Connection::open(folder.0.join("tidings-data/tidings.db"))
+        .and_then(|store| {
+            store.execute("UPDATE sqlite_sequence SET seq = ?1 WHERE name = 'notifications'", [i64::MAX])
+        })
+        .expect("there is a store");
+    let answer = send(2);
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let ended = server.running.end();
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.err.contains("the store's writer has panicked; the server ends"), "{}", ended.err);
+    assert!(ended.err.ends_with("start the server again\n"), "{}", ended.err);
+}
+
 /// Sends a request on a connection of its own and reads all that comes.
 fn exchange(url: &str, request: &str) -> String {
     let mut stream = TcpStream::connect(url.trim_start_matches("http://")).expect("the server listens");

@@ -3,7 +3,10 @@
 use std::{future::poll_fn, task::Poll};
 
 use futures_util::future::{join_all, maybe_done};
-use tidings_store::{Added, Content, Filter, News, SharedStore, StoreError};
+use tidings_store::{
+    Added, Content, Filter, News, SharedStore, StoreError,
+    sending::{Audience, NewBroadcast},
+};
 
 use super::{
     Begun, Home, add, added, at, brand, cases, home::Harm, inbox, keyed, next, titled, titles, to, user,
@@ -17,6 +20,7 @@ cases!(
     more_bytes_than_can_wait_are_refused_at_once,
     more_reads_than_can_wait_are_refused_at_once,
     a_large_list_is_refused_while_others_leave_no_room,
+    a_writer_that_panics_is_told,
 );
 
 async fn what_undoes_the_transaction_fails_everyone_in_it(home: Home) {
@@ -215,4 +219,26 @@ async fn more_bytes_than_can_wait_are_refused_at_once(home: Home) {
     mark.end().await.expect("stored");
     let huge = begin(MAY + 1).await.end().await;
     huge.expect("one alone may be larger than the room, and there is room again");
+}
+
+async fn a_writer_that_panics_is_told(home: Home) {
+    let (store, _announcements) = home.serve();
+    added(&store, to("ann", titled("before")), at(0)).await;
+    let broken = Begun::begin(store.broken()).await;
+    let all = NewBroadcast {
+        brand: brand(7),
+        audience: Audience::All,
+        payload: String::new(),
+        due_at: at(0),
+        key: None,
+    };
+    store.add_broadcast(all, at(0)).await.expect("stored");
+    assert!(!broken.is_done());
+    let answer = store.advance_broadcast(at(1), |_, _| panic!("a bug")).await;
+    assert!(matches!(answer, Err(StoreError::Stopped)), "{answer:?}");
+    broken.end().await;
+    let answer = add(&store, to("ann", titled("after")), at(1)).await;
+    assert!(matches!(answer, Err(StoreError::Stopped)), "{answer:?}");
+    let ann = user(&store, brand(7), "ann").await;
+    assert_eq!(titles(&inbox(&store, ann, at(1)).await), ["before"], "what is committed can be read");
 }

@@ -25,6 +25,11 @@ pub(super) enum CliError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store's writer has panicked.
+    #[error(
+        "a bug has stopped what writes the store, see above; what was acknowledged is safe; start the server again"
+    )]
+    Broken,
     /// The address to listen on cannot be had.
     #[error("cannot listen on {address}: {}", bind_reason(.source))]
     Bind { address: SocketAddr, source: io::Error },
@@ -142,6 +147,7 @@ impl CliError {
                 Exit::Unreachable
             }
             CliError::Store(_)
+            | CliError::Broken
             | CliError::Bind { .. }
             | CliError::BindTls { .. }
             | CliError::BindMetrics { .. }

@@ -4,6 +4,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use clap::Args;
@@ -30,6 +31,9 @@ use crate::{
     config::{Config, Environment, Flags, Loaded, MetricsAddress, parse_host},
     tls,
 };
+
+/// A server whose store is broken has so long to take leave of its sockets.
+const LEAVE: Duration = Duration::from_secs(15);
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -102,6 +106,7 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     let mut in_use = InUse { apps: server.apps(), brands, config: config.clone(), stored: None };
     in_use.refresh(&store)?;
     let (shared, announcements) = SharedStore::serve(&config.data_dir)?;
+    let broken = shared.broken();
     let settings = config.outbound.settings.clone();
     let webhooks = WebhookParts { store: shared.clone(), settings, tls: believing.clone() };
     let brands = in_use.brands.clone();
@@ -138,8 +143,11 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
     };
     let watch = Watch::start(sources, store, seen, in_use, certificate);
     let reloading = tokio::spawn(reload_on(signals.hangup, watch.reloader()));
+    let breaking = tokio::spawn(leave_without_store(broken, orders.clone()));
     tokio::spawn(signals.end.pass_on(config.drain, orders));
     server.run(given).await;
+    let is_broken = breaking.is_finished();
+    breaking.abort();
     reloading.abort();
     // With it the last who could wake the watch is gone.
     let _ = reloading.await;
@@ -149,7 +157,20 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
         // Its file is removed with it.
         let _ = control.await;
     }
-    Ok(())
+    if is_broken { Err(CliError::Broken) } else { Ok(()) }
+}
+
+/// Has the server leave when its store is broken, and sees to it that it ends: whoever supervises it starts another.
+async fn leave_without_store(broken: impl Future<Output = ()>, orders: orders::Sender<Drain>) {
+    broken.await;
+    tracing::error!("the store's writer has panicked; the server ends");
+    // If an order waits already, it leaves anyway.
+    let _ = orders.try_send(Drain::AT_ONCE);
+    tokio::spawn(async {
+        tokio::time::sleep(LEAVE).await;
+        // As `Exit::Failed`.
+        std::process::exit(1);
+    });
 }
 
 fn bind(config: ServerConfig, apps: Vec<App>) -> Result<Server, CliError> {

@@ -110,6 +110,12 @@ impl SharedStore {
         self.read(announcements::is_empty).await
     }
 
+    /// Returns when the writer has panicked; never, if it does not. Nothing can be written any more then, and what the
+    /// bug has left of the connection is not to be trusted: the process should end.
+    pub fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.writer.broken()
+    }
+
     /// Does the work in the next commit; returns when that is safe on disk.
     pub(super) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where

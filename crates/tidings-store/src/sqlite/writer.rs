@@ -2,6 +2,7 @@
 //! many share the cost of one that is safe on disk.
 
 use std::{
+    future,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -13,7 +14,7 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     announcements, report,
@@ -39,6 +40,8 @@ pub(super) struct Writer {
     path: Arc<Path>,
     queue: mpsc::SyncSender<Box<dyn Job>>,
     waiting: Room,
+    /// True once the thread has panicked.
+    broken: watch::Receiver<bool>,
 }
 
 /// Where the writer sends what it has committed.
@@ -82,6 +85,7 @@ impl Writer {
         metrics: Arc<StoreMetrics>,
     ) -> Self {
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
+        let (alarm, broken) = watch::channel(false);
         let path: Arc<Path> = path.into();
         let thread = Thread {
             path: path.clone(),
@@ -95,9 +99,12 @@ impl Writer {
         };
         thread::Builder::new()
             .name("tidings-writer".to_owned())
-            .spawn(move || thread.run(&jobs))
+            .spawn(move || {
+                let _alarm = Alarm(alarm);
+                thread.run(&jobs);
+            })
             .expect("the system gives a thread");
-        Writer { path, queue, waiting: Room::new(WAITING) }
+        Writer { path, queue, waiting: Room::new(WAITING), broken }
     }
 
     /// Does the work, which holds so many bytes, in the next commit; returns when that is safe on disk.
@@ -115,6 +122,16 @@ impl Writer {
             mpsc::TrySendError::Disconnected(_) => StoreError::Stopped,
         })?;
         answered.await.unwrap_or(Err(StoreError::Stopped))
+    }
+
+    /// Returns when the thread has panicked; never, if it does not.
+    pub(super) fn broken(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut broken = self.broken.clone();
+        async move {
+            if broken.wait_for(|is_broken| *is_broken).await.is_err() {
+                future::pending::<()>().await;
+            }
+        }
     }
 }
 
@@ -178,6 +195,17 @@ fn undone() -> rusqlite::Error {
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
         Some("an error of another change has undone the transaction".to_owned()),
     )
+}
+
+/// Rings when its thread panics.
+struct Alarm(watch::Sender<bool>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.send_replace(true);
+        }
+    }
 }
 
 struct Thread {
