@@ -225,3 +225,20 @@ fn nothing_is_sorted_and_no_row_is_looked_at_to_count() {
     );
     check("SELECT id FROM users WHERE brand_id = 7 AND id > 3 ORDER BY id LIMIT 200", "users_by_brand");
 }
+
+/// To forget a user, no table is read that grows with the others.
+#[test]
+fn a_user_is_forgotten_without_looking_at_others() {
+    let folder = Folder::new("forgotten");
+    let store = folder.open();
+    for sql in users::FORGET {
+        let plan: Vec<String> = store
+            .connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+            .and_then(|mut plan| plan.query_map([7, 1], |row| row.get("detail"))?.collect())
+            .expect("a plan");
+        let mut scans = plan.iter().filter(|step| step.starts_with("SCAN"));
+        // The index has but the few broadcasts that are not over.
+        assert!(scans.all(|scan| scan.contains("broadcasts USING INDEX broadcasts_due")), "{sql}: {plan:?}");
+    }
+}

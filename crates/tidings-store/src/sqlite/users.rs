@@ -8,6 +8,17 @@ use crate::{BrandId, NewLogin, Profile, SecretHash, StoreError, User, UserId, Us
 const COLUMNS: &str =
     "brand_id, id, external_id, first_name, last_name, email, phone, locale, is_test, created_at";
 
+/// What is forgotten with a user.
+pub(super) const FORGET: [&str; 4] = [
+    // Tombstones say nothing, and are found by age.
+    "DELETE FROM notifications WHERE brand_id = ?1 AND user_id = ?2 AND deleted_at IS NULL",
+    "DELETE FROM logins WHERE brand_id = ?1 AND user_id = ?2",
+    // The lists of broadcasts that are over are gone.
+    "DELETE FROM broadcast_users WHERE user_id = ?2 AND broadcast_id IN
+        (SELECT id FROM broadcasts WHERE brand_id = ?1 AND state IN ('scheduled', 'running'))",
+    "DELETE FROM users WHERE brand_id = ?1 AND id = ?2",
+];
+
 /// The most logins of one user; the one that ends first makes room.
 const LOGINS_MAX: u32 = 1000;
 
@@ -200,18 +211,8 @@ impl SharedStore {
             let connection = work.connection;
             let Some(key) = find(connection, brand, &external_id)? else { return Ok(false) };
             forget_tags(connection, key)?;
-            connection
-                // Tombstones say nothing, and are found by age.
-                .prepare_cached(
-                    "DELETE FROM notifications WHERE brand_id = ?1 AND user_id = ?2 AND deleted_at IS NULL",
-                )?
-                .execute((key.brand, key.user))?;
-            for sql in [
-                "DELETE FROM logins WHERE user_id = ?1",
-                "DELETE FROM broadcast_users WHERE user_id = ?1",
-                "DELETE FROM users WHERE id = ?1",
-            ] {
-                connection.prepare_cached(sql)?.execute([key.user])?;
+            for sql in FORGET {
+                connection.prepare_cached(sql)?.execute((key.brand, key.user))?;
             }
             Ok(true)
         })
