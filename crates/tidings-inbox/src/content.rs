@@ -85,24 +85,27 @@ impl Fields {
     /// Picks the fields out of an object; what is no field is passed over.
     #[must_use]
     pub fn pick(object: &Map<String, Value>) -> Self {
-        let nests = || {
-            object.iter().filter(|(name, value)| value.is_object() && NESTS.contains(&plain(name).as_str()))
-        };
-        let sources = || std::iter::once(object).chain(nests().filter_map(|(_, value)| value.as_object()));
-        let find = |names: &[&str]| {
-            names.iter().find_map(|wanted| {
-                sources().find_map(|source| {
-                    source.iter().find(|(name, value)| {
-                        let is_nest = value.is_object() && NESTS.contains(wanted);
-                        plain(name) == *wanted && !value.is_null() && !is_nest
-                    })
-                })
-            })
-        };
-        let found = NAMES.iter().filter_map(|(field, names)| {
-            find(names).map(|(name, value)| (*field, name.clone(), value.clone()))
+        let nests =
+            object.iter().filter(|(name, value)| value.is_object() && NESTS.contains(&plain(name).as_str()));
+        let sources = std::iter::once(object).chain(nests.filter_map(|(_, value)| value.as_object()));
+        // Of each field the first of its names that is there, and where it is first.
+        let mut found: [Option<(usize, &String, &Value)>; NAMES.len()] = [None; NAMES.len()];
+        for (name, value) in sources.flatten() {
+            let plain = plain(name);
+            let place = NAMES.iter().zip(&mut found).find_map(|((_, names), found)| {
+                Some((names.iter().position(|known| *known == plain)?, found))
+            });
+            let Some((rank, found)) = place else { continue };
+            let is_nest = value.is_object() && NESTS.contains(&plain.as_str());
+            let is_first = found.is_none_or(|(other, ..)| rank < other);
+            if is_first && !is_nest && !value.is_null() {
+                *found = Some((rank, name, value));
+            }
+        }
+        let fields = NAMES.iter().zip(found).filter_map(|((field, _), found)| {
+            found.map(|(_, name, value)| (*field, name.clone(), value.clone()))
         });
-        Fields(found.collect())
+        Fields(fields.collect())
     }
 
     /// The names in an object that are no field's.
@@ -347,6 +350,14 @@ mod tests {
             read_json(&json!({"title": "outer", "notification": {"title": "inner"}})).expect("content");
         assert_eq!(content.title, "outer");
         assert_eq!(read_json(&json!({"message": "m", "body": "b"})).expect("content").body, "m");
+        let body = |value| read_json(&value).expect("content").body;
+        assert_eq!(
+            body(json!({"body": "b", "notification": {"message": "m"}})),
+            "m",
+            "the first name counts"
+        );
+        assert_eq!(body(json!({"content": {"Body": "first"}, "message": {"body": "second"}})), "first");
+        assert_eq!(body(json!({"message": null, "notification": {"message": "m"}})), "m");
     }
 
     #[test]
