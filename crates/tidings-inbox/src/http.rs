@@ -122,6 +122,7 @@ impl Inbox {
             }
             _ => None,
         };
+        let body = body.map(without_bom);
         // Whoever has no key is told just that, however long the body.
         let is_for_keys = matches!(door, Door::Onsite | Door::Admin);
         let body =
@@ -250,6 +251,12 @@ fn unknown_brand(door: Door) -> Reply {
         }
         Door::Own | Door::Admin => Problem::NotFound("brand").reply(),
     }
+}
+
+/// Some senders' tools begin every text with it; JSON has none.
+fn without_bom(body: Bytes) -> Bytes {
+    const BOM: &[u8] = "\u{FEFF}".as_bytes();
+    if body.starts_with(BOM) { body.slice(BOM.len()..) } else { body }
 }
 
 /// What `Authorization` bears.

@@ -12,7 +12,7 @@ use std::{
 
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Map, Number, Value, json, value::RawValue};
 use tidings_store::{
     BrandId, Content, EXTERNAL_ID_MAX, KeyScope, NewNotification, NotificationId, Recipient, SourceKey,
     StoreError, User, sending::TemplateName,
@@ -143,14 +143,14 @@ impl Inbox {
         let mut report = Report::default();
         let mut taken = Vec::new();
         let mut seen = HashSet::new();
-        for text in items {
+        for (at, text) in items.into_iter().enumerate() {
             let identified = serde_json::from_str::<Identified>(text.get()).ok();
             let identified = identified.and_then(|Identified { activity: Identity { id, brand_id } }| {
                 let (id, key) = named(&id)?;
                 Some((id, (brand_id, key)))
             });
             let Some((id, key)) = identified else {
-                tracing::warn!("an item of a batch has no id to be named by; its sender will repeat it");
+                tracing::warn!(at, "an item of a batch has no id to be named by; its sender will repeat it");
                 continue;
             };
             // The first of several with one id speaks for all.
@@ -370,7 +370,7 @@ fn activity(item: &Value) -> Option<&Map<String, Value>> {
 /// A number or a text that names something: as it was sent, and as text.
 fn named(value: &Value) -> Option<(Value, String)> {
     let text = match value {
-        Value::Number(number) if !number.is_f64() => number.to_string(),
+        Value::Number(number) => whole(number)?,
         Value::String(text) => text.clone(),
         _ => return None,
     };
@@ -378,7 +378,23 @@ fn named(value: &Value) -> Option<(Value, String)> {
 }
 
 fn integer(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.trim().parse().ok())
+    match value {
+        Value::Number(number) => whole(number)?.parse().ok(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// The digits of a whole number. Some senders have but one type of number, and write `5.0`.
+fn whole(number: &Number) -> Option<String> {
+    /// From here on a float that was read may be another number than was written.
+    const EXACT: f64 = 1e14;
+    if !number.is_f64() {
+        return Some(number.to_string());
+    }
+    let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < EXACT)?;
+    // Zero has no sign.
+    Some(format!("{:.0}", float + 0.0))
 }
 
 /// What the sender is told to call the notification.
@@ -412,6 +428,26 @@ mod tests {
             let ids = items.iter().map(|item| serde_json::from_str::<Identified>(item.get()));
             let ids: Vec<Value> = ids.map(|item| item.expect(wrong).activity.id).collect();
             assert_eq!(ids, [json!(5), json!(6)], "{wrong}");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_what_they_are_however_they_are_written() {
+        let check = |number: &str, expected: Option<&str>| {
+            let value: Value = serde_json::from_str(number).expect(number);
+            assert_eq!(named(&value).map(|(_, text)| text).as_deref(), expected, "{number}");
+            assert!(named(&value).is_none_or(|(sent, _)| sent == value), "{number}");
+            assert_eq!(integer(&value), expected.and_then(|text| text.parse().ok()), "{number}");
+        };
+        check("4211", Some("4211"));
+        check("4211.0", Some("4211"));
+        check("4.211e3", Some("4211"));
+        check("-0.0", Some("0"));
+        check("18446744073709551615", Some("18446744073709551615"));
+        check("99999999999999.0", Some("99999999999999"));
+        check("9007199254740991", Some("9007199254740991"));
+        for none in ["4211.5", "1e300", "100000000000000.0", "true", "[1]"] {
+            check(none, None);
         }
     }
 

@@ -428,3 +428,40 @@ test('a repetition is known though its template has gone, in a batch too', async
   });
   deepEqual(await visitor.titles(), ['templated']);
 });
+
+test('a byte order mark is passed over, in a batch too', async () => {
+  const visitor = await inbox.visitor();
+  const text = (title) => JSON.stringify(activity({ person: visitor.person, title }));
+  equal((await sender.post('/channels/site/single', `\ufeff${text('single')}`)).status, 200);
+  const { body } = await sender.post('/channels/site/batch', `\ufeff[${text('batch')}]`);
+  equal(body.successful.length, 1);
+  deepEqual(await visitor.titles(), ['batch', 'single']);
+});
+
+test('half an emoji is refused, and the place is named', async () => {
+  const visitor = await inbox.visitor();
+  const body = JSON.stringify(activity({ person: visitor.person, title: 'half \ud83d' }));
+  const answer = await sender.post('/channels/site/single', body);
+  equal(answer.status, 400);
+  const [, column] = answer.body.error.match(/^unreadable body: .* at line 1 column (\d+)$/);
+  ok(Math.abs(column - body.indexOf('\\ud83d')) < 10, answer.text);
+  deepEqual(await visitor.titles(), []);
+});
+
+test('a whole number is one also as 5.0, and comes back as it was sent', async () => {
+  const visitor = await inbox.visitor();
+  const item = (id, user) =>
+    `{"activity":{"id":${id},"brand_id":${brands.acorn.id}.0,"user_id":${user}},"title":"${id}"}`;
+  const text = `[${item('70017.0', `"${visitor.person}"`)},${item('70017', '"u"')},${item('70018.5', '"u"')},${item('70019', '4211.0')}]`;
+  const answer = await sender.post('/channels/site/batch', text);
+  equal(answer.status, 200, answer.text);
+  deepEqual(
+    answer.body.successful.map(({ id }) => id),
+    [70017, 70019],
+  );
+  match(answer.text, /"id":70017\.0/);
+  deepEqual([answer.body.failed, answer.body.fatal], [[], []]);
+  deepEqual(await visitor.titles(), ['70017.0']);
+  const admin = Admin.of(server, 'acorn');
+  equal((await admin.askWell('GET', '/users/4211/counts')).total, 1);
+});
