@@ -329,6 +329,16 @@ fn check_says_ok_and_what_is_doubtful() {
          {good}: ok, 1 app\n"
     );
     assert_eq!((ended.code, &*ended.out, &*ended.err), (0, &*expected, ""));
+    let app = "[[apps]]\nid = \"1\"\nkey = \"k\"\nsecret = \"0123456789abcdef\"\n";
+    let brand = |id: u32, app: u32| format!("[[brands]]\nid = {id}\nname = \"b{id}\"\napp = \"{app}\"\n");
+    let file = folder.write("brands.toml", &format!("{}{}{app}", brand(1, 1), brand(2, 12)));
+    let ended = folder.run(&["check", &file]);
+    let expected = format!(
+        "warning: {file}:8:7: key `brands[1].app`: the file has no app of this id; unless `tidings apps list` has \
+         it, nobody can use the brand\n 8 | app = \"12\"\n   |       ^^^^\n{file}: ok, 1 app\n"
+    );
+    assert_eq!((ended.code, &*ended.out, &*ended.err), (0, &*expected, ""));
+    assert_eq!(folder.run_json(&["check", "--json", &file])["warnings"][0]["line"], 8);
     let empty = folder.write("empty.toml", "");
     assert_eq!(folder.run_json(&["check", "--json", &empty])["apps"], 0);
 }

@@ -58,7 +58,7 @@ impl ServeArgs {
 
 pub(super) fn run(args: &ServeArgs, environment: &Environment) -> Result<Exit, CliError> {
     log::start(environment)?;
-    let Loaded { config, warnings, notes } = Config::load(&args.flags(), environment)?;
+    let Loaded { config, warnings, notes, .. } = Config::load(&args.flags(), environment)?;
     for note in notes {
         tracing::info!(variable = %note.place, "{}", note.kind);
     }

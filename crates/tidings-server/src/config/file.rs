@@ -25,7 +25,7 @@ use toml::{
 };
 
 use super::{
-    BrandConfig, Layer, MistakeKind, OutboundConfig, Place, Snippet, TlsConfig, WarningKind,
+    BrandConfig, Layer, MistakeKind, OutboundConfig, Place, Snippet, TlsConfig, Warning, WarningKind,
     finding::{Report, nearest},
     rules,
     tls::Told,
@@ -37,6 +37,8 @@ pub(super) struct FileConfig {
     pub(super) server: Layer,
     pub(super) apps: Vec<App>,
     pub(super) brands: Vec<BrandConfig>,
+    /// The brands whose app is not in the file.
+    pub(super) astray: Vec<Warning>,
     pub(super) outbound: OutboundConfig,
 }
 
@@ -53,7 +55,7 @@ pub(super) fn read(path: &Path, report: &mut Report) -> FileConfig {
 
 /// Reads the text of a file.
 pub(super) fn parse(path: &Path, text: &str, report: &mut Report) -> FileConfig {
-    Reader { source: Source { path, text }, report }.config()
+    Reader { source: Source { path, text }, report, brand_apps: Vec::new() }.config()
 }
 
 /// A table that is being read: what is taken out is known, what is left at the end is not.
@@ -76,6 +78,8 @@ struct Item<'s> {
 struct Reader<'s, 'r> {
     source: Source<'s>,
     report: &'r mut Report,
+    /// Which apps brands name, and where.
+    brand_apps: Vec<(String, Place)>,
 }
 
 /// Who has which id or key, to find the second who claims it.
@@ -104,7 +108,10 @@ impl<'s> Reader<'s, '_> {
         let outbound =
             self.section(&mut root, "outbound").map(|section| self.outbound(section)).unwrap_or_default();
         self.finish(&root);
-        FileConfig { server, apps, brands, outbound }
+        let is_here = |id: &String| apps.iter().any(|app: &App| app.id == *id);
+        let astray = self.brand_apps.drain(..).filter(|(id, _)| !is_here(id));
+        let astray = astray.map(|(_, place)| Warning { place, kind: WarningKind::AppElsewhere }).collect();
+        FileConfig { server, apps, brands, astray, outbound }
     }
 
     fn server(&mut self, mut section: Section<'s>) -> Layer {
@@ -291,6 +298,10 @@ impl<'s> Reader<'s, '_> {
         self.finish(&section);
         let (id, id_span) = id?;
         let (name, name_span) = name?;
+        if let Some((app_id, span)) = &app_id {
+            let place = self.source.place(span.clone(), Some(format!("{}.app", section.path)));
+            self.brand_apps.push((app_id.clone(), place));
+        }
         self.claim(ids, &section.path, "id", (&id.to_string(), id_span));
         self.claim(names, &section.path, "name", (&name, name_span));
         let brand = Brand {

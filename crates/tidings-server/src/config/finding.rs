@@ -157,6 +157,9 @@ pub enum WarningKind {
     /// A secret that could be guessed.
     #[error("a secret of less than {SECRET_MIN} characters can be guessed")]
     ShortSecret,
+    /// A brand names an app that is not in the file.
+    #[error("the file has no app of this id; unless `tidings apps list` has it, nobody can use the brand")]
+    AppElsewhere,
 }
 
 impl NoteKind {
@@ -234,7 +237,7 @@ impl Place {
     }
 
     /// Sorts by where a reader of the file comes first; variables come last.
-    fn order(&self) -> (usize, usize) {
+    pub(super) fn order(&self) -> (usize, usize) {
         match self {
             Place::File(_) => (0, 0),
             Place::Line { line, column, .. } => (*line, *column),

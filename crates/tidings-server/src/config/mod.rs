@@ -135,6 +135,8 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// What was made of the variables that other servers know.
     pub notes: Vec<Note>,
+    /// The brands whose app the file does not have. The variables or the store may: a server knows.
+    pub(crate) astray: Vec<Warning>,
 }
 
 /// What variables say by themselves.
@@ -169,12 +171,12 @@ impl Config {
             None => file::FileConfig::default(),
         };
         let apps = with_first(variables.app, file.apps, &mut report);
-        let (brands, outbound) = (file.brands, file.outbound);
+        let (brands, astray, outbound) = (file.brands, file.astray, file.outbound);
         let notes = report.take_notes();
         let warnings = report.finish()?;
         let server = flags.server.clone().or(variables.server).or(file.server);
         let config = Config { outbound, ..server.with_defaults(apps, brands) };
-        Ok(Loaded { config, warnings, notes })
+        Ok(Loaded { config, warnings, notes, astray })
     }
 
     /// The keys that have another value than in `running`, and which a running server cannot change.
@@ -204,7 +206,9 @@ impl Config {
     /// [`ConfigErrors`] has every mistake of the file.
     pub fn check(path: &Path) -> Result<Loaded, ConfigErrors> {
         let flags = Flags { config: Some(path.to_owned()), server: Layer::default() };
-        let loaded = Self::load(&flags, &Environment::default())?;
+        let mut loaded = Self::load(&flags, &Environment::default())?;
+        loaded.warnings.append(&mut loaded.astray);
+        loaded.warnings.sort_by_key(|warning| warning.place.order());
         let Config { tls, outbound, .. } = &loaded.config;
         let tls = tls.as_ref().map_or(Ok(()), |tls| tls.read().map(drop));
         let mistakes: Vec<_> = [tls, outbound.authorities().map(drop)]

@@ -735,7 +735,7 @@ fn names_of_other_servers() {
         ("SOKETI_HOST", "0.0.0.0"),
         ("TIDINGS_HOST", "::1"),
     ];
-    let Loaded { config, warnings, notes } = load(&variables).expect("no mistake");
+    let Loaded { config, warnings, notes, .. } = load(&variables).expect("no mistake");
     assert_eq!((config.server.host.to_string(), config.server.port), ("::1".to_owned(), 8080));
     let app = &config.apps[0];
     assert_eq!((&*app.id, &*app.key, app.secret.reveal()), ("1", "k", "0123456789abcdef"));
