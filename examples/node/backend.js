@@ -11,6 +11,11 @@ import { text } from 'node:stream/consumers';
 import Pusher from 'pusher';
 
 const { PUSHER_APP_ID, PUSHER_APP_KEY, PUSHER_APP_SECRET } = process.env;
+const missing = Object.entries({ PUSHER_APP_ID, PUSHER_APP_KEY, PUSHER_APP_SECRET }).filter(([, value]) => !value);
+if (missing.length > 0) {
+  console.error(`set ${missing.map(([name]) => name).join(', ')}: \`tidings\` prints the values when it starts`);
+  process.exit(1);
+}
 const { PUSHER_HOST = '127.0.0.1', PUSHER_PORT = '6001', PORT = '3000' } = process.env;
 
 const pusher = new Pusher({

@@ -9,19 +9,21 @@ comes from npm: run `npm ci` in ../node once, or let the page load it from Pushe
 
 import json
 import os
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pusher
 
-KEY = os.environ["PUSHER_APP_KEY"]
+NEEDED = ["PUSHER_APP_ID", "PUSHER_APP_KEY", "PUSHER_APP_SECRET"]
+if missing := [name for name in NEEDED if not os.environ.get(name)]:
+    sys.exit(f"set {', '.join(missing)}: `tidings` prints the values when it starts")
+APP_ID, KEY, SECRET = (os.environ[name] for name in NEEDED)
 HOST = os.environ.get("PUSHER_HOST", "127.0.0.1")
 PORT = int(os.environ.get("PUSHER_PORT", "6001"))
 
-backend = pusher.Pusher(
-    os.environ["PUSHER_APP_ID"], KEY, os.environ["PUSHER_APP_SECRET"], host=HOST, port=PORT, ssl=False
-)
+backend = pusher.Pusher(APP_ID, KEY, SECRET, host=HOST, port=PORT, ssl=False)
 
 EXAMPLES = Path(__file__).parent.parent
 FILES = {

@@ -1,7 +1,7 @@
 // The examples, run as their comments say, with the page of examples/page open in Chromium.
 
 import { deepEqual, equal, match } from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -40,6 +40,16 @@ for (const [name, command] of Object.entries(backends)) {
     }
     await writer.close();
     await reader.close();
+  });
+}
+
+for (const [name, [program, ...args]] of Object.entries(backends)) {
+  test(`the backend in ${name} says which variables it needs`, () => {
+    const { PUSHER_APP_ID, PUSHER_APP_KEY, PUSHER_APP_SECRET, ...env } = process.env;
+    const options = { cwd: join(examples, name), env: { ...env, PUSHER_APP_KEY: 'k', PORT: '0' }, timeout: 30_000 };
+    const { status, stdout, stderr } = spawnSync(program, args, { ...options, encoding: 'utf8' });
+    deepEqual([status, stdout], [1, '']);
+    equal(stderr, 'set PUSHER_APP_ID, PUSHER_APP_SECRET: `tidings` prints the values when it starts\n');
   });
 }
 
