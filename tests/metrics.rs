@@ -121,6 +121,8 @@ async fn what_happens_is_counted() {
     soon(&server, r#"tidings_http_requests_total{route="events",status="200"}"#, 1.0).await;
     soon(&server, r#"tidings_http_request_duration_seconds_count{route="events"}"#, 1.0).await;
     soon(&server, "tidings_send_queue_bytes", 0.0).await;
+    // The event, and that of the member who came.
+    soon(&server, "tidings_broadcast_duration_seconds_count", 2.0).await;
     soon(&server, "tidings_draining", 0.0).await;
 
     let body = json!({"name": "e", "channels": ["a", "b", "c", "d"], "data": ""}).to_string();
@@ -169,6 +171,27 @@ async fn what_happens_is_counted() {
     soon(&server, r#"tidings_connections_closed_total{app="1",code="4003"}"#, 1.0).await;
     server.leave(Drain { delay: Duration::from_hours(1), window: Duration::ZERO }).await;
     soon(&server, "tidings_draining", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_broadcast_to_many_is_one() {
+    let server = TestServer::start().await;
+    // More than one slice of a channel, so several turns of the workers.
+    let mut clients = Vec::new();
+    for _ in 0..300 {
+        let mut client = server.connect().await;
+        client.subscribe(&server, "room", None).await;
+        clients.push(client);
+    }
+    for round in 1..=2 {
+        server.trigger("room", "e", "x").await;
+        for client in &mut clients {
+            client.expect("e", "room").await;
+        }
+        soon(&server, "tidings_broadcast_duration_seconds_count", f64::from(round)).await;
+    }
+    let samples = scrape(&server.apps.metrics_text());
+    assert!(samples["tidings_broadcast_duration_seconds_sum"] > 0.0);
 }
 
 /// A store's directory, gone at its end.

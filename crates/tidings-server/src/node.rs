@@ -18,6 +18,7 @@ use tidings_protocol::{
     connection::{Join, Joined, Leave, Output, Timing},
     roster::RosterFull,
 };
+use tidings_store::metrics::Histogram;
 
 use crate::{
     apps::{Apps, LiveApp},
@@ -74,7 +75,7 @@ pub(crate) enum Unready {
 impl Node {
     /// Starts the workers.
     pub(crate) fn new(apps: Vec<App>, clock: Clock, timing: Timing, cores: &Cores, is_local: bool) -> Self {
-        let fanout = Fanout::start(cores);
+        let fanout = Fanout::start(cores, clock.clone());
         let happenings = Arc::<Happenings>::default();
         Node {
             apps: Apps::new(apps, fanout.clone(), happenings.clone()),
@@ -110,6 +111,11 @@ impl Node {
     /// Whether publishers are to wait for [`room`](Self::room).
     pub(crate) fn is_crowded(&self) -> bool {
         self.fanout.is_crowded() || self.happenings.is_crowded()
+    }
+
+    /// How long events took from when they were accepted until they were written to the last socket, in seconds.
+    pub(crate) fn broadcast_seconds(&self) -> Histogram {
+        self.fanout.seconds()
     }
 
     /// Returns when there is room for more events.

@@ -53,6 +53,14 @@ impl Histogram {
         self.sum += value;
     }
 
+    /// Adds what another with the same bounds has counted.
+    pub fn merge(&mut self, other: &Histogram) {
+        for (mine, others) in self.buckets.iter_mut().zip(&other.buckets) {
+            *mine += others;
+        }
+        self.sum += other.sum;
+    }
+
     /// Each upper bound and how many are not above it; infinity is the last.
     pub fn cumulative(&self) -> impl Iterator<Item = (f64, u64)> {
         let bounds = self.bounds.iter().copied().chain(iter::once(f64::INFINITY));

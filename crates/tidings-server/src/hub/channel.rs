@@ -99,23 +99,24 @@ impl State {
     }
 
     /// Notes an event for all who are seated.
-    pub(super) fn note(&mut self, frame: &Frame, except: Option<SocketId>) -> Noted {
+    pub(super) fn note(&mut self, frame: &Frame, except: Option<SocketId>, now: Instant) -> Noted {
         self.sequence += 1;
         let mut noted = Noted::default();
+        let event = Event { sequence: self.sequence, frame: frame.clone(), except, accepted: now };
+        let event = Arc::new(event);
         for Seated { slice, sockets } in &self.slices {
             noted.deliveries += sockets;
-            let event = Event { sequence: self.sequence, frame: frame.clone(), except, sockets: *sockets };
-            if slice.note(event) {
+            if slice.note(event.clone(), *sockets) {
                 noted.idle.push(slice.clone());
             }
         }
         noted
     }
 
-    pub(super) fn note_count(&mut self, channel: &ChannelName) -> Noted {
+    pub(super) fn note_count(&mut self, channel: &ChannelName, now: Instant) -> Noted {
         let count = self.roster.subscribers();
         let frame = ServerFrame::SubscriptionCount { channel: channel.clone(), count };
-        self.note(&Frame::text(&frame.encode()), None)
+        self.note(&Frame::text(&frame.encode()), None, now)
     }
 
     /// Keeps an event for those who come later; true if nothing was kept before.

@@ -9,10 +9,14 @@ use std::{
     },
 };
 
+use tidings_store::metrics::Histogram;
 use tokio::sync::Notify;
 
-use super::{channel::Noted, slice::Slice};
-use crate::{cores::Cores, lock, ws::socket::Socket};
+use super::{
+    channel::Noted,
+    slice::{Event, Slice},
+};
+use crate::{clock::Clock, cores::Cores, lock, ws::socket::Socket};
 
 /// Deliveries that may wait before publishers do.
 const CROWDED: isize = 64 * 1024;
@@ -30,6 +34,7 @@ pub(crate) struct Fanout {
     /// Deliveries that wait. Below zero for a moment, when a worker is done before the publisher has counted.
     waiting: AtomicIsize,
     room: Notify,
+    clock: Clock,
 }
 
 #[derive(Debug, Default)]
@@ -37,16 +42,20 @@ struct Worker {
     /// It looks for slices, or has been told to.
     awake: AtomicBool,
     wake: Notify,
+    /// From when an event was accepted until this worker had written it to the last socket. What a peer's own slowness
+    /// leaves behind is not waited for.
+    seconds: Mutex<Histogram>,
 }
 
 impl Fanout {
     /// With a worker on each core; they end with the cores.
-    pub(crate) fn start(cores: &Cores) -> Arc<Self> {
+    pub(crate) fn start(cores: &Cores, clock: Clock) -> Arc<Self> {
         let fanout = Arc::new(Fanout {
             workers: iter::repeat_with(Worker::default).take(cores.len()).collect(),
             slices: Mutex::default(),
             waiting: AtomicIsize::new(0),
             room: Notify::new(),
+            clock,
         });
         for core in 0..cores.len() {
             cores.spawn(core, fanout.clone().work(core));
@@ -98,6 +107,7 @@ impl Fanout {
     async fn work(self: Arc<Self>, core: usize) {
         let worker = &self.workers[core];
         let mut owed: Vec<Arc<Socket>> = Vec::new();
+        let mut handed: Vec<Arc<Event>> = Vec::new();
         loop {
             let Some(slice) = self.next_or_rest(worker) else {
                 // It has its turn when those have had theirs that are ready to publish now: one write carries more.
@@ -108,11 +118,12 @@ impl Fanout {
             while owed.len() < SOCKETS_PER_TURN
                 && let Some(slice) = slices.next()
             {
-                self.hand_out(slice, &mut owed);
+                self.hand_out(slice, &mut owed, &mut handed);
             }
             for socket in owed.drain(..) {
                 socket.flush();
             }
+            self.count(worker, &mut handed);
             tokio::task::yield_now().await;
         }
     }
@@ -133,8 +144,8 @@ impl Fanout {
         Some(slice)
     }
 
-    fn hand_out(&self, slice: Arc<Slice>, owed: &mut Vec<Arc<Socket>>) {
-        let turn = slice.hand_out(owed);
+    fn hand_out(&self, slice: Arc<Slice>, owed: &mut Vec<Arc<Socket>>, handed: &mut Vec<Arc<Event>>) {
+        let turn = slice.hand_out(owed, handed);
         let deliveries = turn.deliveries.cast_signed();
         let before = self.waiting.fetch_sub(deliveries, Ordering::Relaxed);
         if before > CROWDED && before - deliveries <= CROWDED {
@@ -143,5 +154,23 @@ impl Fanout {
         if turn.more {
             lock(&self.slices).push_back(slice);
         }
+    }
+
+    /// Counts the events that no other slice has still to carry: the last one to let go of an event has written it last.
+    fn count(&self, worker: &Worker, handed: &mut Vec<Arc<Event>>) {
+        let now = self.clock.now();
+        let mut seconds = lock(&worker.seconds);
+        for event in handed.drain(..).filter_map(Arc::into_inner) {
+            seconds.add((now - event.accepted).as_secs_f64());
+        }
+    }
+
+    /// How long events took from when they were accepted until they were written to the last socket, in seconds.
+    pub(crate) fn seconds(&self) -> Histogram {
+        let mut all = Histogram::default();
+        for worker in &self.workers {
+            all.merge(&lock(&worker.seconds));
+        }
+        all
     }
 }

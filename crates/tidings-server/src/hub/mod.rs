@@ -128,7 +128,7 @@ impl Hub {
             {
                 lock(&self.caching).push_back((now + CACHE_TTL, channel.name.clone()));
             }
-            return state.note(frame, publication.except);
+            return state.note(frame, publication.except, now);
         }
     }
 
@@ -175,7 +175,7 @@ impl Hub {
             if let Change::MemberAdded(member) = change {
                 let (user_id, info) = (member.user_id, member.info);
                 let frame = ServerFrame::MemberAdded { channel: channel.name.clone(), user_id, info };
-                noted = state.note(&Frame::text(&frame.encode()), Some(socket.id()));
+                noted = state.note(&Frame::text(&frame.encode()), Some(socket.id()), now);
             }
             noted.add(self.tell_count(&channel, &mut state, rules, now));
             drop(state);
@@ -197,7 +197,7 @@ impl Hub {
         }
         if let Change::MemberRemoved(user_id) = change {
             let frame = ServerFrame::MemberRemoved { channel: channel.name.clone(), user_id };
-            noted.add(state.note(&Frame::text(&frame.encode()), None));
+            noted.add(state.note(&Frame::text(&frame.encode()), None, now));
         }
         drop(state);
         self.fanout.schedule(noted);
@@ -327,7 +327,7 @@ impl Hub {
             let (channel, count) = (channel.name.clone(), state.roster.subscribers());
             self.backend.tell(now, WebhookEvent::SubscriptionCount { channel, count });
         }
-        if rules.subscription_count { state.note_count(&channel.name) } else { Noted::default() }
+        if rules.subscription_count { state.note_count(&channel.name, now) } else { Noted::default() }
     }
 
     /// Tells the backend who has come. That a pair of events may cancel out is seen to where both are known, so it is

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex},
+    time::Instant,
 };
 
 use tidings_protocol::SocketId;
@@ -27,19 +28,26 @@ pub(crate) struct Slice {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    events: VecDeque<Event>,
+    events: VecDeque<Due>,
     /// Fan-out has this slice, or is about to.
     taken_up: bool,
 }
 
-/// An event that waits to be handed to the sockets of a slice.
+/// An event on its way to the sockets of a channel; its slices share it.
 #[derive(Debug)]
 pub(super) struct Event {
     pub(super) sequence: u64,
     pub(super) frame: Frame,
     pub(super) except: Option<SocketId>,
+    pub(super) accepted: Instant,
+}
+
+/// An event that waits to be handed to the sockets of a slice.
+#[derive(Debug)]
+struct Due {
+    event: Arc<Event>,
     /// How many sockets the slice had.
-    pub(super) sockets: usize,
+    sockets: usize,
 }
 
 #[derive(Debug)]
@@ -86,25 +94,28 @@ impl Slice {
         let seated = sockets.iter().find(|seated| Arc::ptr_eq(&seated.socket, socket));
         let after = seated.expect("a socket is seated until it leaves").after;
         let waiting = lock(&self.waiting);
-        let wanted = waiting.events.iter().filter(|event| event.is_for(socket.id(), after));
+        let wanted = waiting.events.iter().filter(|due| due.event.is_for(socket.id(), after));
         // Who closes it flushes it.
-        socket.push(wanted.map(|event| &event.frame));
+        socket.push(wanted.map(|due| &due.event.frame));
     }
 
-    /// Notes an event; true if fan-out is to be given the slice.
-    pub(super) fn note(&self, event: Event) -> bool {
+    /// Notes an event for so many sockets; true if fan-out is to be given the slice.
+    pub(super) fn note(&self, event: Arc<Event>, sockets: usize) -> bool {
         let mut waiting = lock(&self.waiting);
-        waiting.events.push_back(event);
+        waiting.events.push_back(Due { event, sockets });
         !std::mem::replace(&mut waiting.taken_up, true)
     }
 
-    /// Hands what waits to the outboxes; adds to `owed` the sockets that are to be flushed.
-    pub(super) fn hand_out(&self, owed: &mut Vec<Arc<Socket>>) -> Turn {
+    /// Hands what waits to the outboxes; adds to `owed` the sockets that are to be flushed, and to `handed` the events.
+    pub(super) fn hand_out(&self, owed: &mut Vec<Arc<Socket>>, handed: &mut Vec<Arc<Event>>) -> Turn {
         let sockets = lock(&self.sockets);
         // Taken with the sockets locked, so that nobody is closed without what is taken.
-        let events = self.take();
-        let deliveries = events.iter().map(|event| event.sockets).sum();
-        if let (Some(first), Some(last)) = (events.front(), events.back()) {
+        let due = self.take();
+        let deliveries = due.iter().map(|due| due.sockets).sum();
+        let start = handed.len();
+        handed.extend(due.into_iter().map(|due| due.event));
+        let events = &handed[start..];
+        if let (Some(first), Some(last)) = (events.first(), events.last()) {
             let for_all = events.iter().all(|event| event.except.is_none());
             for Seated { socket, after } in sockets.iter() {
                 let id = socket.id();
@@ -128,12 +139,12 @@ impl Slice {
         Turn { deliveries, more }
     }
 
-    fn take(&self) -> VecDeque<Event> {
+    fn take(&self) -> VecDeque<Due> {
         let mut waiting = lock(&self.waiting);
         let mut bytes = 0;
-        let within = waiting.events.iter().take(EVENTS_PER_TURN).take_while(|event| {
+        let within = waiting.events.iter().take(EVENTS_PER_TURN).take_while(|due| {
             let first = bytes == 0;
-            bytes += event.frame.len();
+            bytes += due.event.frame.len();
             first || bytes <= BYTES_PER_TURN
         });
         let count = within.count();

@@ -27,6 +27,8 @@ pub(crate) fn text(node: &Node) -> String {
     channels(&mut text, &apps);
     text.gauge("tidings_send_queue_bytes", "What waits to be sent to clients that read slowly.")
         .sample(&[], queued);
+    let help = "From when an event was accepted until it was written to the channel's last socket.";
+    text.histogram("tidings_broadcast_duration_seconds", help).histogram(&[], &node.broadcast_seconds());
     requests(&mut text, node);
     refusals(&mut text, node);
     webhooks(&mut text, &node.metrics.webhooks);
