@@ -9,7 +9,7 @@ use tidings_server::Clock;
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{Client, DEADLINE, TestServer, app, next_frame, read_response};
+use crate::harness::{Client, DEADLINE, TestServer, app, data, next_frame, read_response};
 
 /// Publishers at once, subscribers over several slices of a channel, some coming and going: each sees a stretch of
 /// one and the same sequence, from the first event after its subscription on.
@@ -323,4 +323,45 @@ async fn drain_events(client: &mut Client) {
     })
     .await
     .expect("a pong in time");
+}
+
+/// Whom many watch does not write to them all alone: the workers do, and none is left out or told in the wrong order.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_who_watch_a_user_are_told_in_order() {
+    const ROUNDS: usize = 3;
+    let mut watched = app();
+    watched.features.watchlist_events = true;
+    let server = TestServer::start_with(watched, Clock::system()).await;
+    let mut watchers = Vec::new();
+    for n in 0..300 {
+        let mut client = server.connect().await;
+        client.sign_in(&server, &json!({"id": n.to_string(), "watchlist": ["star"]})).await;
+        assert_eq!(watchlist_event(&mut client).await, json!([{"name": "offline", "user_ids": ["star"]}]));
+        watchers.push(client);
+    }
+    let (first, others) = watchers.split_first_mut().expect("there are some");
+    for _ in 0..ROUNDS {
+        let mut star = server.connect().await;
+        star.sign_in(&server, &json!({"id": "star"})).await;
+        drop(star);
+        come_and_gone(first).await;
+    }
+    for watcher in others {
+        for _ in 0..ROUNDS {
+            come_and_gone(watcher).await;
+        }
+        watcher.expect_nothing().await;
+    }
+}
+
+async fn come_and_gone(watcher: &mut Client) {
+    for name in ["online", "offline"] {
+        assert_eq!(watchlist_event(watcher).await, json!([{"name": name, "user_ids": ["star"]}]));
+    }
+}
+
+async fn watchlist_event(client: &mut Client) -> Value {
+    let frame = client.frame().await.expect("a frame");
+    assert_eq!(frame["event"], "pusher_internal:watchlist_events", "{frame}");
+    data(&frame)["events"].clone()
 }

@@ -239,6 +239,17 @@ impl Client {
         self.expect("pusher_internal:subscription_succeeded", channel).await
     }
 
+    /// Signs in as the user that this JSON says.
+    pub(crate) async fn sign_in(&mut self, server: &TestServer, user_data: &Value) {
+        let socket_id: SocketId = self.socket_id.parse().expect("a socket id");
+        let user_data = user_data.to_string();
+        let auth = auth::user::sign(&server.app, socket_id, &user_data);
+        let data = json!({"auth": auth, "user_data": user_data});
+        self.send(&json!({"event": "pusher:signin", "data": data})).await;
+        let success = self.frame().await.expect("a frame");
+        assert_eq!(success["event"], "pusher:signin_success", "{success}");
+    }
+
     pub(crate) async fn send_subscribe(
         &mut self,
         server: &TestServer,

@@ -180,12 +180,12 @@ impl LiveApp {
 
     /// Registers a socket as a user's.
     pub(crate) fn sign_in(&self, socket: &Arc<Socket>, user: &User) {
-        flush_all(&self.users.sign_in(socket, user));
+        self.hub.flush(&self.users.sign_in(socket, user));
     }
 
     /// The user's socket is gone.
     pub(crate) fn sign_out(&self, socket: &Arc<Socket>, user: &User) {
-        flush_all(&self.users.sign_out(socket, user));
+        self.hub.flush(&self.users.sign_out(socket, user));
     }
 
     /// Closes all connections that are signed in as the user.
@@ -204,11 +204,5 @@ impl LiveApp {
     /// Whether the backend may read now.
     pub(crate) fn may_read(&self, per_second: Limit, now: Instant) -> bool {
         per_second == Limit::NONE || lock(&self.reads).take(per_second, now)
-    }
-}
-
-fn flush_all(sockets: &[Arc<Socket>]) {
-    for socket in sockets {
-        socket.flush();
     }
 }

@@ -25,21 +25,29 @@ const SOCKETS_PER_TURN: usize = 128;
 /// Slices that are handed out before their sockets are flushed: many with the same socket would let its outbox grow.
 const SLICES_PER_TURN: usize = 16;
 
-/// Slices with events waiting, and the workers' way to them. One for the node.
+/// What waits to be written, and the workers' way to it. One for the node.
 #[derive(Debug)]
 pub(crate) struct Fanout {
     /// One for each core.
     workers: Vec<Worker>,
-    slices: Mutex<VecDeque<Arc<Slice>>>,
+    work: Mutex<VecDeque<Work>>,
     /// Deliveries that wait. Below zero for a moment, when a worker is done before the publisher has counted.
     waiting: AtomicIsize,
     room: Notify,
     clock: Clock,
 }
 
+#[derive(Debug)]
+enum Work {
+    /// Its events are to be handed to its sockets.
+    Slice(Arc<Slice>),
+    /// Have been handed something: [`SOCKETS_PER_TURN`] at most.
+    Owed(Vec<Arc<Socket>>),
+}
+
 #[derive(Debug, Default)]
 struct Worker {
-    /// It looks for slices, or has been told to.
+    /// It looks for work, or has been told to.
     awake: AtomicBool,
     wake: Notify,
     /// From when an event was accepted until this worker had written it to the last socket. What a peer's own slowness
@@ -52,7 +60,7 @@ impl Fanout {
     pub(crate) fn start(cores: &Cores, clock: Clock) -> Arc<Self> {
         let fanout = Arc::new(Fanout {
             workers: iter::repeat_with(Worker::default).take(cores.len()).collect(),
-            slices: Mutex::default(),
+            work: Mutex::default(),
             waiting: AtomicIsize::new(0),
             room: Notify::new(),
             clock,
@@ -65,18 +73,44 @@ impl Fanout {
 
     /// Has what was noted carried out.
     pub(super) fn schedule(&self, noted: Noted) {
-        let deliveries = noted.deliveries.cast_signed();
-        let waiting = self.waiting.fetch_add(deliveries, Ordering::Relaxed) + deliveries;
+        let waiting = self.add(noted.deliveries);
         if noted.idle.is_empty() {
             return;
         }
-        lock(&self.slices).extend(noted.idle);
-        self.wake(waiting.max(1).cast_unsigned().div_ceil(SOCKETS_PER_TURN));
+        lock(&self.work).extend(noted.idle.into_iter().map(Work::Slice));
+        self.wake(waiting);
     }
 
-    /// Sees to it that so many workers are awake, or all; this core's first, which is nothing to wake. One that is awake
-    /// finds the slices by itself: to wake more than there is work for costs more than the work.
-    fn wake(&self, wanted: usize) {
+    /// Has sockets flushed that were handed something past their channels.
+    pub(super) fn flush(&self, owed: &[Arc<Socket>]) {
+        if owed.is_empty() {
+            return;
+        }
+        let waiting = self.add(owed.len());
+        lock(&self.work).extend(owed.chunks(SOCKETS_PER_TURN).map(|chunk| Work::Owed(chunk.to_vec())));
+        self.wake(waiting);
+    }
+
+    /// Counts deliveries in; returns how many wait.
+    fn add(&self, deliveries: usize) -> usize {
+        let deliveries = deliveries.cast_signed();
+        let waiting = self.waiting.fetch_add(deliveries, Ordering::Relaxed) + deliveries;
+        waiting.max(1).cast_unsigned()
+    }
+
+    /// Counts deliveries out.
+    fn remove(&self, deliveries: usize) {
+        let deliveries = deliveries.cast_signed();
+        let before = self.waiting.fetch_sub(deliveries, Ordering::Relaxed);
+        if before > CROWDED && before - deliveries <= CROWDED {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Sees to it that there are workers awake for so many deliveries; this core's first, which is nothing to wake. One
+    /// that is awake finds the work by itself: to wake more than there is work for costs more than the work.
+    fn wake(&self, waiting: usize) {
+        let wanted = waiting.div_ceil(SOCKETS_PER_TURN);
         let awake = self.workers.iter().filter(|worker| worker.awake.load(Ordering::SeqCst)).count();
         let (others, from_here) = self.workers.split_at(Cores::here());
         let asleep =
@@ -109,16 +143,22 @@ impl Fanout {
         let mut owed: Vec<Arc<Socket>> = Vec::new();
         let mut handed: Vec<Arc<Event>> = Vec::new();
         loop {
-            let Some(slice) = self.next_or_rest(worker) else {
+            let Some(first) = self.next_or_rest(worker) else {
                 // It has its turn when those have had theirs that are ready to publish now: one write carries more.
                 worker.wake.notified().await;
                 continue;
             };
-            let mut slices = iter::once(slice).chain(iter::from_fn(|| self.next())).take(SLICES_PER_TURN);
+            let mut work = iter::once(first).chain(iter::from_fn(|| self.next())).take(SLICES_PER_TURN);
             while owed.len() < SOCKETS_PER_TURN
-                && let Some(slice) = slices.next()
+                && let Some(work) = work.next()
             {
-                self.hand_out(slice, &mut owed, &mut handed);
+                match work {
+                    Work::Slice(slice) => self.hand_out(slice, &mut owed, &mut handed),
+                    Work::Owed(sockets) => {
+                        self.remove(sockets.len());
+                        owed.extend(sockets);
+                    }
+                }
             }
             for socket in owed.drain(..) {
                 socket.flush();
@@ -128,31 +168,27 @@ impl Fanout {
         }
     }
 
-    fn next(&self) -> Option<Arc<Slice>> {
-        lock(&self.slices).pop_front()
+    fn next(&self) -> Option<Work> {
+        lock(&self.work).pop_front()
     }
 
-    /// The next slice, or none: then this worker is not awake any more. It looks once more after it has said so, or a
-    /// slice that came in between would wait for the next.
-    fn next_or_rest(&self, worker: &Worker) -> Option<Arc<Slice>> {
-        if let Some(slice) = self.next() {
-            return Some(slice);
+    /// The next work, or none: then this worker is not awake any more. It looks once more after it has said so, or what
+    /// came in between would wait for the next.
+    fn next_or_rest(&self, worker: &Worker) -> Option<Work> {
+        if let Some(work) = self.next() {
+            return Some(work);
         }
         worker.awake.store(false, Ordering::SeqCst);
-        let slice = self.next()?;
+        let work = self.next()?;
         worker.awake.store(true, Ordering::SeqCst);
-        Some(slice)
+        Some(work)
     }
 
     fn hand_out(&self, slice: Arc<Slice>, owed: &mut Vec<Arc<Socket>>, handed: &mut Vec<Arc<Event>>) {
         let turn = slice.hand_out(owed, handed);
-        let deliveries = turn.deliveries.cast_signed();
-        let before = self.waiting.fetch_sub(deliveries, Ordering::Relaxed);
-        if before > CROWDED && before - deliveries <= CROWDED {
-            self.room.notify_waiters();
-        }
+        self.remove(turn.deliveries);
         if turn.more {
-            lock(&self.slices).push_back(slice);
+            lock(&self.work).push_back(Work::Slice(slice));
         }
     }
 

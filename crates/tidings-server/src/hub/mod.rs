@@ -132,6 +132,11 @@ impl Hub {
         }
     }
 
+    /// Has sockets flushed that were handed something past their channels, however many.
+    pub(crate) fn flush(&self, owed: &[Arc<Socket>]) {
+        self.fanout.flush(owed);
+    }
+
     /// Subscribes a socket. `enter` makes of what is found the frames that come before any event of the channel.
     ///
     /// # Errors

@@ -440,6 +440,7 @@ impl Task {
                 }
                 Output::SignIn(user) => {
                     self.live.sign_in(&self.socket, &user);
+                    self.ask_for_room();
                 }
                 Output::SigninRefused => self.node.metrics.signin_refused(),
                 Output::Close(close) => self.close(&close),
