@@ -146,7 +146,7 @@ async fn what_happens_is_counted() {
     soon(&server, r#"tidings_auth_failures_total{reason="signin"}"#, 1.0).await;
     let mut unknown = Client { ws: open(&server, "/app/nobodys").await, socket_id: String::new() };
     unknown.expect_closed(4001).await;
-    soon(&server, r#"tidings_auth_failures_total{reason="unknown_app"}"#, 1.0).await;
+    soon(&server, r#"tidings_auth_failures_total{reason="unknown_key"}"#, 1.0).await;
     let third = server.connect().await;
     let mut refused = Client { ws: open(&server, "/app/test-key").await, socket_id: String::new() };
     refused.expect_closed(4004).await;

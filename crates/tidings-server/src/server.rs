@@ -1,6 +1,7 @@
 //! The listener, and the life of the server from bind to shutdown.
 
 use std::{
+    future::poll_fn,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -13,6 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tidings_inbox::{Entrance, Inbox};
 use tidings_protocol::{App, connection::Timing};
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
 };
@@ -26,7 +28,7 @@ use crate::{
     metrics::{self, Metrics},
     node::Node,
     stream::Stream,
-    tls::Certificates,
+    tls::{Certificates, TlsStream},
     webhooks::{WebhookParts, Webhooks},
     wheel,
 };
@@ -335,7 +337,10 @@ async fn serve(stream: TcpStream, node: Arc<Node>, door: Door) {
     let _ = stream.set_nodelay(true);
     let stream = match &door {
         Door::Public { certificates: Some(certificates), .. } => match certificates.accept(stream) {
-            Ok(tls) => Stream::Tls(tls),
+            Ok(tls) => match shake_hands(tls).await {
+                Some(stream) => stream,
+                None => return,
+            },
             Err(error) => return tracing::error!(%error, "TLS cannot be spoken"),
         },
         Door::Public { certificates: None, .. } | Door::Operators => Stream::Plain(stream),
@@ -368,6 +373,25 @@ async fn serve(stream: TcpStream, node: Arc<Node>, door: Door) {
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended");
     }
+}
+
+/// The stream once both sides agree on TLS, or nothing: a client that does not trust the certificate says no more than that
+/// to anybody else.
+async fn shake_hands(tls: Arc<TlsStream>) -> Option<Stream> {
+    let shaken = tokio::time::timeout(HEAD_TIMEOUT, poll_fn(|cx| tls.poll_handshake(cx))).await;
+    let reason = match shaken {
+        Ok(Ok(())) => return Some(Stream::Tls(tls)),
+        // Whoever only looks whether the port is open says nothing.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some("it was not done in time".to_owned()),
+    };
+    if let Some(reason) = reason {
+        tracing::info!(reason, "TLS handshake failed");
+    }
+    // The peer is to read the alert that tells it why.
+    let _ = Lingering::new(Stream::Tls(tls)).shutdown().await;
+    None
 }
 
 async fn ending(phase: &mut watch::Receiver<Phase>) {

@@ -189,7 +189,7 @@ fn the_first_start_makes_an_app_that_stays() {
     let (id, key, secret) = (first.shown("app id"), first.shown("key"), first.shown("secret"));
     assert!(id.len() == 6 && id.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
     assert_eq!((key.len(), secret.len()), (20, 40));
-    assert!(first.screen.contains("(shown this once)"));
+    assert!(first.screen.contains("(later: tidings apps show"));
     assert!(first.screen.contains(&format!("new Pusher(\"{key}\"")));
     assert_eq!(first.shown("demo"), format!("{}/", first.url));
     assert_eq!(first.shown("store"), "./tidings-data/tidings.db");
@@ -275,7 +275,7 @@ fn a_port_in_use_does_not_cost_the_first_secret() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port().to_string();
     assert_eq!(folder.run(&["--port", &port]).code, 1);
-    assert!(folder.serve(&[]).screen.contains("(shown this once)"));
+    assert!(folder.serve(&[]).screen.contains("(later: tidings apps show"));
 }
 
 const MISTAKES: &str = "\
@@ -395,6 +395,10 @@ fn apps_are_added_listed_shown_rotated_and_disabled() {
         shown.contains(&format!("before  {before}  (good until `tidings apps rotate 1 --finish`)")),
         "{shown}"
     );
+    let twice = folder.run(&["apps", "rotate", "1"]);
+    assert_eq!((twice.code, &*twice.out), (2, ""));
+    assert!(twice.err.contains("app 1 has two secrets already"), "{}", twice.err);
+    assert_eq!(folder.run_json(&["apps", "show", "1", "--json"]), rotated);
     let finished = folder.run_json(&["apps", "rotate", "1", "--finish", "--json"]);
     assert_eq!((&finished["secret"], &finished["previous_secret"]), (&rotated["secret"], &Value::Null));
     assert_eq!(folder.run(&["apps", "disable", "2"]).out, "app 2 is disabled\n");

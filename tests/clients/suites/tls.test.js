@@ -1,7 +1,7 @@
 // TLS: a page that names nothing but a cluster, both ports, certificates that are replaced under load, and the commands.
 
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, test } from 'node:test';
@@ -133,5 +133,29 @@ test('the commands reach a server by TLS, and say what to do where they do not b
   await until('the command', async () => (await answer(backend.get({ path: '/channels/heard' }))).body.occupied);
   await backend.trigger('heard', 'hello', { n: 4 });
   match((await listening).stdout, /"event":"hello"/);
+  client.disconnect();
+});
+
+test('the log says of a client that does not believe the certificate, and of one that does not speak TLS, why they went', async () => {
+  const lines = server.log.length;
+  const failed = (reason) => server.log.slice(lines).some((line) => line.includes('TLS handshake failed') && reason.test(line));
+  // Node says nothing while it shakes hands, and goes; others, as browsers, send an alert.
+  const distrust = `import socket, ssl
+connection = socket.create_connection(('127.0.0.1', ${port}))
+ssl.create_default_context().wrap_socket(connection, server_hostname='127.0.0.1')`;
+  match(spawnSync('python3', ['-c', distrust]).stderr.toString(), /CERTIFICATE_VERIFY_FAILED/);
+  await until('the line of who distrusts', async () => failed(/UnknownC[aA]/));
+  await fetch(`http://127.0.0.1:${port}/`).then(() => ok(false, 'an answer without TLS'), () => {});
+  await until('the line of plain HTTP', async () => failed(/corrupt|InvalidContentType/i));
+});
+
+test('the log says which subscription was refused, and why', async () => {
+  const lines = server.log.length;
+  const client = connect();
+  const channel = client.subscribe('private-refused');
+  await within('the refusal', record(channel, 'pusher:subscription_error').next());
+  client.send_event('pusher:subscribe', { channel: 'private-refused', auth: `${apps.main.key}:0` });
+  const isIt = (line) => ['subscription refused', 'private-refused', 'ignature'].every((word) => line.includes(word));
+  await until('the line', async () => server.log.slice(lines).some(isIt));
   client.disconnect();
 });

@@ -240,11 +240,18 @@ fn show(args: &ShowArgs, environment: &Environment) -> Result<(), CliError> {
 }
 
 fn rotate(args: &RotateArgs, environment: &Environment) -> Result<(), CliError> {
+    let mut is_under_way = false;
     let app = update(&args.one, environment, |app| {
         let secret = app.secret.clone();
-        app.secret = if args.finish { secret.alone() } else { random_secret().replacing(secret) };
+        // A third secret would end the one that backends still sign with.
+        is_under_way = !args.finish && secret.previous().is_some();
+        app.secret = match (args.finish, is_under_way) {
+            (true, _) => secret.alone(),
+            (false, false) => random_secret().replacing(secret),
+            (false, true) => secret,
+        };
     })?;
-    tell(&args.one.store, &app)
+    if is_under_way { Err(CliError::RotationUnderWay(app.id)) } else { tell(&args.one.store, &app) }
 }
 
 fn set_enabled(args: &OneArgs, environment: &Environment, enabled: bool) -> Result<(), CliError> {

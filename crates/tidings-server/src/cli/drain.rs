@@ -17,7 +17,7 @@ use crate::config::{Environment, parse_drain};
 pub(super) struct DrainArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Close the sockets over this time, as in 60s or 5m [default: as the server is configured]
+    /// Close the sockets over this time, as in 60s or 5m, or less where they are few [default: as the server is configured]
     #[arg(long, value_name = "TIME", value_parser = parse_drain)]
     over: Option<Duration>,
 }

@@ -103,6 +103,11 @@ pub(super) enum CliError {
     /// The address for metrics cannot be had.
     #[error("cannot serve metrics on {address}: {source}; choose another address as [metrics] host and port")]
     BindMetrics { address: SocketAddr, source: io::Error },
+    /// Two secrets of the app are live already.
+    #[error(
+        "app {0} has two secrets already: when all of its backends sign with the new one, `tidings apps rotate {0} --finish` ends the old one"
+    )]
+    RotationUnderWay(String),
     /// No server has this data directory in use.
     #[error("no server runs with the data directory {}; name another one with --data-dir or TIDINGS_DATA_DIR", .data_dir.display())]
     NotRunning { data_dir: PathBuf },
@@ -135,6 +140,7 @@ impl CliError {
             | CliError::WhichApp { .. }
             | CliError::UnknownApp { .. }
             | CliError::NotStored { .. }
+            | CliError::RotationUnderWay(_)
             | CliError::NoBrand { .. }
             | CliError::WhichBrand { .. }
             | CliError::UnknownBrand { .. }

@@ -282,6 +282,8 @@ secret = \"0123456789abcdef\"
             "port": 6002,
             "metrics.port": 9700,
             "metrics.enabled": true,
+            "metrics": {"prometheus": {"prefix": "ws_"}},
+            "webhooks": {"batching": {"duration": 50}},
             "adapter": {"driver": "redis"},
             "shutdownGracePeriod": 3500,
             "eventLimits": {"maxPayloadInKb": "20"},
@@ -303,6 +305,9 @@ secret = \"0123456789abcdef\"
             "\
 # Made by `tidings init` of FILE.
 # app 7: webhooks[1]: not taken: Lambda functions are not called
+# debug: TIDINGS_LOG=debug has more logged
+# metrics.prometheus.prefix: soketi's names are told with its own prefix
+# webhooks.batching.duration: nothing waits for a batch to fill
 # adapter: it has no meaning here
 # webhooks go to public addresses, and to networks that [outbound] allow names
 
@@ -380,6 +385,7 @@ secret = \"0123456789abcdef\"
         let expected = "\
 # Made by `tidings init` of FILE.
 # ssl.passphrase: the key is read without a passphrase; write it so: openssl pkey -in FILE -out FILE
+# webhooks.batching.duration: nothing waits for a batch to fill
 # webhooks go to public addresses, and to networks that [outbound] allow names
 
 ";

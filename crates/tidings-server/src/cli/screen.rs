@@ -51,7 +51,7 @@ impl Screen<'_> {
             more => format!("  (and {more} more)"),
         };
         let secret = match self.start {
-            Start::First => format!("{}  (shown this once)", app.secret.reveal()),
+            Start::First => format!("{}  (later: tidings apps show {id})", app.secret.reveal()),
             Start::Again => mask(app.secret.reveal()),
         };
         let (target, store) = (&self.target, self.store.display());
@@ -160,7 +160,7 @@ mod tests {
 Tidings {}  listening on http://127.0.0.1:6001
   app id  1
   key     thekey
-  secret  0123456789abcdef  (shown this once)
+  secret  0123456789abcdef  (later: tidings apps show 1)
   demo    http://127.0.0.1:6001/
   store   ./tidings-data/tidings.db
 

@@ -118,7 +118,7 @@ impl Metrics {
     /// A connection has been refused.
     pub(crate) fn connection_refused(&self, close: &Close) {
         match close {
-            Close::UnknownApp { .. } => self.auth_failures.add("unknown_app"),
+            Close::UnknownApp { .. } => self.auth_failures.add("unknown_key"),
             Close::OriginNotAllowed => self.auth_failures.add("origin"),
             Close::OverConnections => self.rate_limited.add("connections"),
             _ => {}

@@ -418,7 +418,7 @@ impl Task {
         for output in outputs {
             match output {
                 Output::Send(_) | Output::Ping => {
-                    self.count(&output);
+                    self.note_refusal(&output);
                     self.socket.push(frame(&output).as_slice());
                 }
                 Output::Join(join) => {
@@ -448,11 +448,15 @@ impl Task {
         }
     }
 
-    /// Counts refusals among what is sent.
-    fn count(&self, output: &Output<Seat>) {
+    /// Notes refusals among what is sent.
+    fn note_refusal(&self, output: &Output<Seat>) {
         match output {
-            Output::Send(ServerFrame::SubscriptionError { kind: SubscriptionErrorKind::Auth, .. }) => {
-                self.node.metrics.subscription_unauthorized();
+            Output::Send(ServerFrame::SubscriptionError { channel, kind, message }) => {
+                if matches!(kind, SubscriptionErrorKind::Auth) {
+                    self.node.metrics.subscription_unauthorized();
+                }
+                let (app_id, socket_id) = (self.live.id(), self.socket.id());
+                tracing::info!(%app_id, %socket_id, channel, reason = message, "subscription refused");
             }
             Output::Send(ServerFrame::Error { code: Some(CLIENT_EVENT_RATE), .. }) => {
                 self.node.metrics.client_event_limited();

@@ -26,6 +26,12 @@ const KNOWN: [&str; 10] = [
     "ssl",
     "webhooks",
 ];
+/// What is among them and is not taken.
+const NOT_TAKEN: [(&str, &str); 3] = [
+    ("debug", "TIDINGS_LOG=debug has more logged"),
+    ("metrics.prometheus.prefix", "soketi's names are told with its own prefix"),
+    ("webhooks.batching.duration", "nothing waits for a batch to fill"),
+];
 /// soketi's own defaults, in its units of 1024 bytes.
 const EVENT_KILOBYTES: u32 = 100;
 const MEMBER_KILOBYTES: u32 = 2;
@@ -71,6 +77,8 @@ impl Reader {
             }
             _ => self.mistakes.push(format!("it has no apps in {APPS}; apps of a database are not taken")),
         }
+        let not_taken = NOT_TAKEN.iter().filter(|(key, _)| at(file, key).is_some());
+        self.notes.extend(not_taken.map(|(key, why)| format!("{key}: {why}")));
         let unknown = file.keys().filter(|key| !KNOWN.contains(&key.split('.').next().unwrap_or("")));
         self.notes.extend(unknown.map(|key| format!("{key}: it has no meaning here")));
         draft.notes = std::mem::take(&mut self.notes);
