@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    mem,
     sync::{Arc, Mutex},
     time::Instant,
 };
@@ -90,9 +91,11 @@ impl Slice {
 
     /// Hands one socket what waits, as the last that it gets: its outbox is to be closed next.
     pub(super) fn hand_over(&self, socket: &Arc<Socket>) {
-        let sockets = lock(&self.sockets);
-        let seated = sockets.iter().find(|seated| Arc::ptr_eq(&seated.socket, socket));
-        let after = seated.expect("a socket is seated until it leaves").after;
+        let mut sockets = lock(&self.sockets);
+        let seated = sockets.iter_mut().find(|seated| Arc::ptr_eq(&seated.socket, socket));
+        let seated = seated.expect("a socket is seated until it leaves");
+        // A worker that comes before the outbox is closed finds nothing that is for it.
+        let after = mem::replace(&mut seated.after, u64::MAX);
         let waiting = lock(&self.waiting);
         let wanted = waiting.events.iter().filter(|due| due.event.is_for(socket.id(), after));
         // Who closes it flushes it.
@@ -103,7 +106,7 @@ impl Slice {
     pub(super) fn note(&self, event: Arc<Event>, sockets: usize) -> bool {
         let mut waiting = lock(&self.waiting);
         waiting.events.push_back(Due { event, sockets });
-        !std::mem::replace(&mut waiting.taken_up, true)
+        !mem::replace(&mut waiting.taken_up, true)
     }
 
     /// Hands what waits to the outboxes; adds to `owed` the sockets that are to be flushed, and to `handed` the events.
@@ -149,9 +152,38 @@ impl Slice {
         });
         let count = within.count();
         if count == waiting.events.len() {
-            std::mem::take(&mut waiting.events)
+            mem::take(&mut waiting.events)
         } else {
             waiting.events.drain(..count).collect()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::{clock::Clock, stream::Stream, ws::wire::Writing};
+
+    /// A worker may come between the two steps in which a socket is closed.
+    #[tokio::test]
+    async fn who_was_handed_over_gets_nothing_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let peer = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("it listens");
+        let (_, writing) = Stream::Plain(peer).into_split();
+        let clock = Clock::manual();
+        let id = "1.1".parse().expect("an id");
+        let socket = Arc::new(Socket::new(id, "1".into(), clock.clone(), Writing::Websocket(writing)));
+        let slice = Slice::default();
+        slice.add(socket.clone(), 0);
+        let event = Event { sequence: 1, frame: Frame::text("one"), except: None, accepted: clock.now() };
+        assert!(slice.note(Arc::new(event), 1), "fan-out is to have it");
+        slice.hand_over(&socket);
+        let (mut owed, mut handed) = (Vec::new(), Vec::new());
+        let turn = slice.hand_out(&mut owed, &mut handed);
+        assert_eq!((turn.deliveries, turn.more, owed.len(), handed.len()), (1, false, 0, 1));
+        socket.flush();
+        assert_eq!(socket.outbox().sent().0.messages, 1);
     }
 }

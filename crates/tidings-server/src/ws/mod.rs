@@ -6,7 +6,7 @@ mod outbox;
 mod reader;
 pub(crate) mod session;
 pub(crate) mod socket;
-mod wire;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 
