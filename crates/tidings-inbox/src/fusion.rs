@@ -193,7 +193,7 @@ impl Inbox {
             kind: is_on("inbox-only").then_some(Kind::Inbox),
             ..Filter::default()
         };
-        let Listed { notifications, size, held } =
+        let Listed { notifications, size, mut held } =
             self.store.list(owner, filter, tidings_store::INBOX_MAX, self.now()).await?;
         // One goes as the next is written: a large list is in memory once, not three times.
         let mut json = String::with_capacity(size + size / 8);
@@ -201,6 +201,8 @@ impl Inbox {
         for (at, notification) in notifications.into_iter().enumerate() {
             json += if at == 0 { "" } else { "," };
             json += &wire::notification(&notification).to_string();
+            // What is a byte in the store may be six here.
+            held.grow_to_list(json.len())?;
         }
         json += r#"],"Errors":null,"Success":true}"#;
         Ok(http::list(json, held))
@@ -281,7 +283,7 @@ impl Inbox {
             }
             Wanted::User if !app.features.user_authentication => no("the app has user_authentication off"),
             Wanted::User => {
-                let user_data = json!({"id": owner.user.to_string()}).to_string();
+                let user_data = json!({"id": wire::signed_in(owner)}).to_string();
                 Ok(Ok(json!({"auth": user::sign(&app, socket_id, &user_data), "user_data": user_data})))
             }
         }

@@ -83,11 +83,13 @@ impl Inbox {
             before: page.after.and_then(NotificationId::new),
             ..Filter::default()
         };
-        let Listed { notifications: mut found, held, .. } =
+        let Listed { notifications: mut found, mut held, .. } =
             self.store.list(owner, filter, page.wanted(), self.now()).await?;
         let next = page.cut(&mut found, |notification| notification.id.get());
         let found: Value = found.into_iter().map(|found| notification(&found)).collect();
-        Ok(http::list(json!({"notifications": found, "next_cursor": next}).to_string(), held))
+        let json = json!({"notifications": found, "next_cursor": next}).to_string();
+        held.grow_to_list(json.len())?;
+        Ok(http::list(json, held))
     }
 
     /// What an inbox holds.

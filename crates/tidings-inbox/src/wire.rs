@@ -22,6 +22,11 @@ pub(crate) fn channel(owner: UserKey) -> ChannelName {
     ChannelName::parse(&name).expect("numbers make a channel name")
 }
 
+/// What a user is called who signs in to an app: not by the number alone, which may be that of one of the app's own users.
+pub(crate) fn signed_in(owner: UserKey) -> String {
+    format!("prisma-{}-{}", owner.brand, owner.user)
+}
+
 /// The notification as the CRM's pages know it.
 pub(crate) fn notification(notification: &Notification) -> Value {
     let content = &notification.content;

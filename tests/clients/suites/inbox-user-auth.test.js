@@ -24,9 +24,14 @@ function authenticate(visitor, { socket = SOCKET, ...changes } = {}) {
   return askToSign(visitor, { path: '/user-auth', form: { socket_id: socket }, ...changes });
 }
 
-function userAuth({ brand, userId }) {
-  const user_data = `{"id":"${userId}"}`;
-  return { auth: signature(brand.name, `${SOCKET}::user::${user_data}`), user_data };
+/** As whom a visitor signs in: the app may have a user of its own whose id is the number. */
+function userId({ channel }) {
+  return channel.replace('private-', '');
+}
+
+function userAuth(visitor) {
+  const user_data = `{"id":"${userId(visitor)}"}`;
+  return { auth: signature(visitor.brand.name, `${SOCKET}::user::${user_data}`), user_data };
 }
 
 describe('the own user is signed', () => {
@@ -49,7 +54,7 @@ describe('the own user is signed', () => {
 
   test('whoever the form says it is', async () => {
     const [visitor, other] = [await inbox.visitor(), await inbox.visitor()];
-    const form = { socket_id: SOCKET, id: other.userId, user_data: `{"id":"${other.userId}"}` };
+    const form = { socket_id: SOCKET, id: userId(other), user_data: `{"id":"${userId(other)}"}` };
     signed(await authenticate(visitor, { form }), userAuth(visitor));
   });
 });
@@ -164,14 +169,14 @@ describe('pusher-js', () => {
       test(`8 in ${place} by ${transport}, told by ${word}: channel, user, their events, their end`, async () => {
         const [visitor, other] = [await inbox.visitor(), await inbox.visitor()];
         const call = await visit(visitor, place, 'pusher-js-8', word, transport);
-        deepEqual(JSON.parse(await call('signIn')), { id: String(visitor.userId) });
+        deepEqual(JSON.parse(await call('signIn')), { id: userId(visitor) });
 
         const backend = inbox.library('acorn');
-        await backend.sendToUser(String(other.userId), 'greet', { n: 0 });
-        await backend.sendToUser(String(visitor.userId), 'greet', { n: 1 });
+        for (const id of [userId(other), String(visitor.userId)]) await backend.sendToUser(id, 'greet', { n: 0 });
+        await backend.sendToUser(userId(visitor), 'greet', { n: 1 });
         deepEqual(await call('nextOfUser'), { event: 'greet', data: { n: 1 } });
 
-        equal((await answer(backend.terminateUserConnections(String(visitor.userId)))).status, 200);
+        equal((await answer(backend.terminateUserConnections(userId(visitor)))).status, 200);
         equal(await call('ended'), 4009);
       });
     }

@@ -5,7 +5,7 @@ mod expiry;
 mod stream;
 
 use std::{
-    fmt, fs, io,
+    fmt, fs,
     path::Path,
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
@@ -225,11 +225,13 @@ fn has_passphrase(pem: &[u8]) -> bool {
 }
 
 fn read(file: PemFile, path: &Path) -> Result<Vec<u8>, CertificateError> {
-    fs::read(path).map_err(|error: io::Error| CertificateError::Unreadable {
-        file,
-        path: text(path),
-        reason: error.to_string(),
-    })
+    let unreadable = |reason| CertificateError::Unreadable { file, path: text(path), reason };
+    // What is no file, as a pipe, may have to be waited for without end.
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(unreadable("it is no file".to_owned())),
+        Ok(_) => fs::read(path).map_err(|error| unreadable(error.to_string())),
+        Err(error) => Err(unreadable(error.to_string())),
+    }
 }
 
 fn not_pem(file: PemFile, path: &Path, error: &pem::Error) -> CertificateError {

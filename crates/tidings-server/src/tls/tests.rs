@@ -73,6 +73,8 @@ fn tells_what_is_wrong_with_which_file() {
     assert!(matches!(error, CertificateError::NotPem { file: PemFile::Certificate, .. }), "{error}");
     let error = Certificate::read(&folder.0.join("nowhere"), &folder.file("key", &key)).expect_err("no file");
     assert!(error.to_string().contains("cannot be read: No such file"), "{error}");
+    let error = Certificate::read(Path::new("/dev/null"), Path::new("/dev/null")).expect_err("no file");
+    assert!(error.to_string().contains("cannot be read: it is no file"), "{error}");
 }
 
 #[test]

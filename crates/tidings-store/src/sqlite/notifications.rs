@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
-use super::{SharedStore, announcements::announce, users, writer::Work};
+use super::{SharedStore, announcements::announce, room::Held, users, writer::Work};
 use crate::{
     Added, BrandId, Changed, Content, Counts, Filter, INBOX_MAX, Ids, Listed, NewNotification, News,
     Notification, NotificationId, Recipient, Set, SourceKey, StoreError, UserKey, Which,
@@ -26,6 +26,16 @@ const KEPT: Duration = Duration::from_hours(30 * 24);
 const SMALL_LIST: usize = 1024 * 1024;
 /// How many rows one round of sweeping takes, so that writers do not wait long.
 const SWEEP: u32 = 500;
+
+impl Held {
+    /// Holds a list of so many bytes; a small one is nothing.
+    ///
+    /// # Errors
+    /// As [`SharedStore::list`].
+    pub fn grow_to_list(&mut self, bytes: usize) -> Result<(), StoreError> {
+        self.grow_to(bytes.saturating_sub(SMALL_LIST))
+    }
+}
 
 impl SharedStore {
     /// Stores notifications, each for itself: one that cannot be stored does not keep the others back. What their
@@ -77,7 +87,7 @@ impl SharedStore {
             let one = |row: &Row<'_>| {
                 let notification = read(row)?;
                 size += size_of::<Notification>() + notification.content.size();
-                Ok(held.grow_to(size.saturating_sub(SMALL_LIST)).map(|()| notification))
+                Ok(held.grow_to_list(size).map(|()| notification))
             };
             let found: Result<Vec<_>, _> = select(connection, COLUMNS, owner, &filter, limit, now, one)?;
             Ok(found.map(|notifications| Listed { notifications, size, held }))
