@@ -224,12 +224,13 @@ impl<'s> Reader<'s, '_> {
 
     fn kinds(&mut self, item: Item<'s>) -> WebhookKinds {
         let read = |value: &DeValue<'s>| rules::parse_webhook_kind(text(value, rules::WEBHOOK_KIND)?);
-        let items = self.items(item, rules::WEBHOOK_KINDS);
+        let items = self.some_items(item, rules::WEBHOOK_KINDS, ("event", "events"));
         items.iter().filter_map(|item| self.read(item, read)).collect()
     }
 
     fn channels(&mut self, item: Item<'s>) -> ChannelFilter {
-        let items = self.items(item, "a list of patterns of channel names");
+        let expected = "a list of patterns of channel names";
+        let items = self.some_items(item, expected, ("pattern", "channels"));
         let read = |value: &DeValue<'s>| {
             let text = text(value, "a pattern of channel names")?.to_owned();
             ChannelFilter::parse([text.as_str()])?;
@@ -423,6 +424,19 @@ impl<'s> Reader<'s, '_> {
         };
         let item = |(at, value): (usize, Spanned<_>)| Item::new(format!("{}[{at}]", item.path), value);
         array.into_iter().enumerate().map(item).collect()
+    }
+
+    /// The items of a list that has at least one `what`, as nothing would be meant by an empty one.
+    fn some_items(
+        &mut self,
+        item: Item<'s>,
+        expected: &'static str,
+        (what, key): (&'static str, &'static str),
+    ) -> Vec<Item<'s>> {
+        if matches!(&item.value, DeValue::Array(array) if array.is_empty()) {
+            self.wrong(&item, MistakeKind::NoneNamed { what, key });
+        }
+        self.items(item, expected)
     }
 
     /// Reports the keys that nobody took.

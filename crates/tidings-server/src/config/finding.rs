@@ -96,6 +96,14 @@ pub enum MistakeKind {
     /// Two webhooks that cannot be one.
     #[error(transparent)]
     Webhook(#[from] OtherWay),
+    /// A list that leaves nothing over.
+    #[error("name at least one {what}, or leave `{key}` out for all")]
+    NoneNamed {
+        /// What it lists.
+        what: &'static str,
+        /// Its key.
+        key: &'static str,
+    },
     /// A text that is no network.
     #[error(transparent)]
     Network(#[from] NetworkError),

@@ -951,6 +951,17 @@ t.toml:7:11: key `apps[0].webhooks[0].events[0]`: must be channel_occupied, chan
 ",
     );
     check_webhook(
+        "events = []\nchannels = []",
+        "
+t.toml:7:10: key `apps[0].webhooks[0].events`: name at least one event, or leave `events` out for all
+ 7 | events = []
+   |          ^^
+t.toml:8:12: key `apps[0].webhooks[0].channels`: name at least one pattern, or leave `channels` out for all
+ 8 | channels = []
+   |            ^^
+",
+    );
+    check_webhook(
         "channels = [\"**a\"]",
         "
 t.toml:7:13: key `apps[0].webhooks[0].channels[0]`: \"**a\" is no pattern of channel names: write presence-lobby, private-*, *-lobby or *
