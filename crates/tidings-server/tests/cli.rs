@@ -914,3 +914,52 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
         thread::sleep(PAUSE);
     }
 }
+
+/// Nobody listens at this address.
+fn nobody() -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("it is bound").to_string()
+}
+
+/// A configuration whose app has a webhook at this address, of one event.
+fn config_with_webhook(address: &str) -> String {
+    config_of(
+        "secret-of-16-chars",
+        &format!(
+            "[[apps.webhooks]]\nurl = \"http://{address}/hook\"\nevents = [\"channel_occupied\"]\n[outbound]\nallow = [\"127.0.0.1\"]\n"
+        ),
+    )
+}
+
+#[test]
+fn the_queue_of_webhooks_is_looked_into() {
+    let folder = Folder::new("webhooks");
+    let directory = folder.0.join("nowhere");
+    for args in [&["list"][..], &["show", "1"], &["replay", "1"], &["replay", "--all"]] {
+        let ended = folder.run(&[&["webhooks"], args, &["--data-dir", "nowhere"]].concat());
+        assert_eq!((ended.code, &*ended.out), (2, ""), "{args:?}");
+        assert!(ended.err.contains(&format!("no store in {}", directory.display())), "{}", ended.err);
+    }
+    assert!(!directory.exists());
+
+    let address = nobody();
+    let file = folder.write("t.toml", &config_with_webhook(&address));
+    let server = folder.serve(&["--config", &file]);
+    let _subscriber = Running::start(
+        &mut folder.tidings(&["subscribe", "room", "--config", &file, "--url", &server.url], &[]),
+    );
+    let id = soon("it waits", || {
+        let listed = folder.run(&["webhooks", "list", "--waiting", "--json"]).out;
+        let first: Value = serde_json::from_str(listed.lines().next()?).expect("JSON");
+        (first["attempts"] != 0).then(|| first["id"].to_string())
+    });
+    let ended = folder.run(&["webhooks", "replay", &id, "999"]);
+    assert_eq!((ended.code, &*ended.out), (1, "0 back in the queue\n"));
+    assert!(
+        ended.err.contains(&format!("webhook {id} is no dead letter: it waits, and is tried at ")),
+        "{}",
+        ended.err
+    );
+    assert!(ended.err.contains("there is no webhook 999"), "{}", ended.err);
+    ends_well(server);
+}

@@ -45,6 +45,12 @@ pub(super) enum CliError {
         absolute(.data_dir)
     )]
     NoApp { data_dir: PathBuf },
+    /// There is no store to look into.
+    #[error(
+        "there is no store in {}; run this where the server runs, or name its --data-dir",
+        absolute(.data_dir)
+    )]
+    NoStore { data_dir: PathBuf },
     /// There are several apps to act for.
     #[error("there are several apps; choose one with --app: {}", .ids.join(", "))]
     WhichApp { ids: Vec<String> },
@@ -137,6 +143,7 @@ impl CliError {
             | CliError::LogFilter(_)
             | CliError::NotUnderstood { .. }
             | CliError::NoApp { .. }
+            | CliError::NoStore { .. }
             | CliError::WhichApp { .. }
             | CliError::UnknownApp { .. }
             | CliError::NotStored { .. }

@@ -1,5 +1,7 @@
 //! `tidings webhooks`
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use tidings_inbox::webhook_json;
 use tidings_store::{
@@ -70,21 +72,19 @@ pub(super) fn run(verb: WebhooksVerb, environment: &Environment) -> Result<Exit,
     }
 }
 
-/// The store, if there is one: to look into a queue makes none.
-fn open(config: &ConfigArgs, environment: &Environment) -> Result<Option<SharedStore>, CliError> {
-    let data_dir = config.load(environment)?.data_dir;
+/// The store, which must be there: to look into a queue makes none.
+fn open(data_dir: PathBuf) -> Result<SharedStore, CliError> {
     match Store::open_existing(&data_dir)? {
-        Some(_) => Ok(Some(SharedStore::beside(&data_dir)?)),
-        None => Ok(None),
+        Some(_) => Ok(SharedStore::beside(&data_dir)?),
+        None => Err(CliError::NoStore { data_dir }),
     }
 }
 
 fn list(args: ListArgs, environment: &Environment) -> Result<Exit, CliError> {
     let ListArgs { store, waiting, app, before, limit } = args;
     let state = if waiting { DeliveryState::Waiting } else { DeliveryState::Dead };
-    let opened = open(&store.config, environment)?;
+    let opened = open(store.config.load(environment)?.data_dir)?;
     let (backlogs, listed) = target::block_on(async {
-        let Some(opened) = opened else { return Ok((Vec::new(), Vec::new())) };
         Ok((opened.backlogs().await?, opened.deliveries(state, app, before, limit).await?))
     })?;
     if store.json {
@@ -109,13 +109,10 @@ fn list(args: ListArgs, environment: &Environment) -> Result<Exit, CliError> {
 }
 
 fn show(args: &ShowArgs, environment: &Environment) -> Result<Exit, CliError> {
-    let opened = open(&args.store.config, environment)?;
-    let found = target::block_on(async {
-        let Some(opened) = opened else { return Ok(None) };
-        Ok(opened.delivery(args.id).await?)
-    })?;
+    let opened = open(args.store.config.load(environment)?.data_dir)?;
+    let found = target::block_on(async { Ok(opened.delivery(args.id).await?) })?;
     let Some(delivery) = found else {
-        eprintln!("there is no webhook {}: it has been taken, or forgotten", args.id);
+        eprintln!("{}", not_there(args.id));
         return Ok(Exit::Failed);
     };
     if args.store.json {
@@ -128,23 +125,41 @@ fn show(args: &ShowArgs, environment: &Environment) -> Result<Exit, CliError> {
 
 fn replay(args: ReplayArgs, environment: &Environment) -> Result<Exit, CliError> {
     let ReplayArgs { config, ids, all, app } = args;
-    let opened = open(&config, environment)?;
+    let opened = open(config.load(environment)?.data_dir)?;
     let which: Vec<Replay> = match (all, app) {
         (true, Some(app)) => vec![Replay::OfApp(app)],
         (true, None) => vec![Replay::All],
         (false, _) => ids.into_iter().map(Replay::One).collect(),
     };
     let replayed = target::block_on(async {
-        let Some(opened) = opened else { return Ok(0) };
         let now = Timestamp::from_unix(Clock::system().unix());
         let mut replayed = 0;
         for which in which {
-            replayed += opened.replay_dead_letters(which, now).await?;
+            let count = opened.replay_dead_letters(which.clone(), now).await?;
+            if let (Replay::One(id), 0) = (which, count) {
+                eprintln!("{}", why_not(id, opened.delivery(id).await?.as_ref()));
+            }
+            replayed += count;
         }
         Ok(replayed)
     })?;
     print_line(format_args!("{replayed} back in the queue"))?;
     Ok(if replayed > 0 || all { Exit::Done } else { Exit::Failed })
+}
+
+fn not_there(id: DeliveryId) -> String {
+    format!("there is no webhook {id}: it has been taken, or forgotten")
+}
+
+/// Why a webhook was not put back into the queue.
+fn why_not(id: DeliveryId, found: Option<&StoredDelivery>) -> String {
+    match found {
+        None => not_there(id),
+        Some(StoredDelivery { due_at: Some(at), .. }) => {
+            format!("webhook {id} is no dead letter: it waits, and is tried at {at}")
+        }
+        Some(_) => format!("webhook {id} is no dead letter: it waits for another of its channel"),
+    }
 }
 
 fn text(delivery: &StoredDelivery) -> String {
