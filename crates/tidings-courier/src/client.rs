@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, StatusCode, header};
+use hyper::{Request, StatusCode, Uri, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
@@ -93,8 +93,7 @@ impl Client {
     /// Sends the request; it is taken if that is answered with 2xx.
     pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Result<(), PostError> {
         // What stands as an address is not resolved.
-        let host = request.uri().host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = host.parse() {
+        if let Some(address) = address(request.uri()) {
             check(address, &self.allow)?;
         }
         let deadline = Instant::now() + self.timeout;
@@ -108,6 +107,11 @@ impl Client {
         let _ = timeout_at(deadline, Limited::new(answer.into_body(), ANSWER_MAX).collect()).await;
         if status.is_success() { Ok(()) } else { Err(PostError::Status { status, retry_after }) }
     }
+}
+
+/// The address that stands as the host.
+pub(crate) fn address(uri: &Uri) -> Option<IpAddr> {
+    uri.host()?.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// What lies at the bottom of an error: the client's own words say little.

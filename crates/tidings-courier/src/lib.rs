@@ -13,7 +13,9 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
+
+use hyper::Uri;
 
 pub use courier::{Counts, Courier, Outside};
 pub use network::{Network, NetworkError};
@@ -27,6 +29,15 @@ pub struct Settings {
     pub retry_for: Duration,
     /// A target has so long for an answer.
     pub timeout: Duration,
+}
+
+impl Settings {
+    /// The address that stands in a URL as its host, if deliveries may not go there.
+    #[must_use]
+    pub fn forbidden_in(&self, url: &str) -> Option<IpAddr> {
+        let address = client::address(&url.parse::<Uri>().ok()?)?;
+        (!network::may_reach(address, &self.allow)).then_some(address)
+    }
 }
 
 impl Default for Settings {

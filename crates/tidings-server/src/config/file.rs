@@ -55,7 +55,7 @@ pub(super) fn read(path: &Path, report: &mut Report) -> FileConfig {
 
 /// Reads the text of a file.
 pub(super) fn parse(path: &Path, text: &str, report: &mut Report) -> FileConfig {
-    Reader { source: Source { path, text }, report, brand_apps: Vec::new() }.config()
+    Reader { source: Source { path, text }, report, brand_apps: Vec::new(), urls: Vec::new() }.config()
 }
 
 /// A table that is being read: what is taken out is known, what is left at the end is not.
@@ -80,6 +80,8 @@ struct Reader<'s, 'r> {
     report: &'r mut Report,
     /// Which apps brands name, and where.
     brand_apps: Vec<(String, Place)>,
+    /// Where webhooks go, and where that stands.
+    urls: Vec<(String, Place)>,
 }
 
 /// Who has which id or key, to find the second who claims it.
@@ -108,6 +110,11 @@ impl<'s> Reader<'s, '_> {
         let outbound =
             self.section(&mut root, "outbound").map(|section| self.outbound(section)).unwrap_or_default();
         self.finish(&root);
+        for (url, place) in self.urls.drain(..) {
+            if let Some(address) = outbound.settings.forbidden_in(&url) {
+                self.report.warning(place, WarningKind::OutOfReach(address));
+            }
+        }
         let is_here = |id: &String| apps.iter().any(|app: &App| app.id == *id);
         let astray = self.brand_apps.drain(..).filter(|(id, _)| !is_here(id));
         let astray = astray.map(|(_, place)| Warning { place, kind: WarningKind::AppElsewhere }).collect();
@@ -207,6 +214,8 @@ impl<'s> Reader<'s, '_> {
         let batch = self.value(&mut section, "batch", boolean);
         self.finish(&section);
         let Some((url, span)) = url else { return };
+        let place = self.source.place(span, Some(section.path_of("url")));
+        self.urls.push((url.clone(), place.clone()));
         let interest = Interest {
             kinds: kinds.unwrap_or_else(WebhookKinds::all),
             channels: channels.unwrap_or_default(),
@@ -218,7 +227,7 @@ impl<'s> Reader<'s, '_> {
             batching: if batch.unwrap_or(false) { Batching::Several } else { Batching::Single },
         };
         if let Err(error) = webhook.add_to(webhooks) {
-            self.report.mistake(self.source.place(span, Some(section.path_of("url"))), error.into());
+            self.report.mistake(place, error.into());
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -168,6 +169,11 @@ pub enum WarningKind {
     /// A brand names an app that is not in the file.
     #[error("the file has no app of this id; unless `tidings apps list` has it, nobody can use the brand")]
     AppElsewhere,
+    /// A webhook goes where nothing may be sent.
+    #[error(
+        "{0} is no public address, and no network of [outbound] allow has it: nothing will be delivered there"
+    )]
+    OutOfReach(IpAddr),
 }
 
 impl NoteKind {

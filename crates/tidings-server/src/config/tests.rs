@@ -1005,3 +1005,24 @@ t.toml:3:13: key `outbound.retry_for`: must be a whole number of seconds from 30
 ",
     );
 }
+
+#[test]
+fn a_webhook_that_nothing_will_be_sent_to_is_doubtful() {
+    let warnings = |outbound: &str| {
+        let webhooks =
+            ["http://10.0.0.7:8080/hook", "http://[::1]/", "https://8.8.8.8/", "https://a.example/"]
+                .map(|url| format!("[[apps.webhooks]]\nurl = \"{url}\"\n"));
+        lines(&read(&format!("{APP}{}{outbound}", webhooks.concat())).1.expect("no mistake"))
+    };
+    assert_eq!(
+        warnings("[outbound]\nallow = [\"::1\"]"),
+        "t.toml:6:7: key `apps[0].webhooks[0].url`: 10.0.0.7 is no public address, and no network of [outbound] allow has it: nothing will be delivered there
+ 6 | url = \"http://10.0.0.7:8080/hook\"
+   |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^
+"
+    );
+    let all = warnings("");
+    assert!(all.contains("10.0.0.7 is no public") && all.contains("::1 is no public"), "{all}");
+    assert!(!all.contains("8.8.8.8 is") && !all.contains("a.example is"), "{all}");
+    assert_eq!(warnings("[outbound]\nallow = [\"10.0.0.0/8\", \"::1\"]"), "");
+}
