@@ -63,26 +63,44 @@ impl Breaker {
         self.rests_until.take().is_some()
     }
 
-    /// A request was not taken, and the target asked to be left alone until `asked`. Gives how long it now rests, if
-    /// that is new.
-    pub(crate) fn failed(
-        &mut self,
-        now: Timestamp,
-        asked: Option<Timestamp>,
-        pace: Pace,
-        draw: u32,
-    ) -> Option<Timestamp> {
+    /// A request was not taken, and the target asked to be left alone until `asked`.
+    pub(crate) fn failed(&mut self, now: Timestamp, asked: Option<Timestamp>, pace: Pace, draw: u32) {
         if let May::Rest(until) = self.may(now) {
             // Sent before it was known.
             self.rests_until = Some(asked.map_or(until, |asked| asked.max(until)));
-            return None;
+            return;
         }
         self.failures += 1;
         let own = (self.failures >= Self::FAILURES)
             .then(|| now.after(pace.after(self.failures + 1 - Self::FAILURES, draw)));
-        let until = own.max(asked)?;
-        self.rests_until = Some(until);
-        Some(until)
+        self.rests_until = own.max(asked).or(self.rests_until);
+    }
+}
+
+/// So long after it was told that a target does not take webhooks, that is not told again.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// Whether it has been told that a target does not take webhooks: once until it does again, and not too often where
+/// that changes quickly.
+#[derive(Debug, Default)]
+pub(crate) struct Trouble {
+    is_told: bool,
+    last: Option<Timestamp>,
+}
+
+impl Trouble {
+    /// Something was not taken; true if that is to be told.
+    pub(crate) fn begins(&mut self, now: Timestamp) -> bool {
+        if self.is_told || self.last.is_some_and(|last| now < last.after(QUIET)) {
+            return false;
+        }
+        *self = Trouble { is_told: true, last: Some(now) };
+        true
+    }
+
+    /// Nothing is in the way any more; true if that is to be told.
+    pub(crate) fn ends(&mut self) -> bool {
+        std::mem::take(&mut self.is_told)
     }
 }
 
@@ -103,19 +121,21 @@ mod tests {
     fn five_failures_in_a_row_are_a_rest() {
         let at = |seconds: i64| Timestamp::from_ms(seconds * 1000);
         let mut breaker = Breaker::default();
-        let fail = |breaker: &mut Breaker, second| breaker.failed(at(second), None, TARGETS, u32::MAX);
+        let fail = |breaker: &mut Breaker, second| {
+            breaker.failed(at(second), None, TARGETS, u32::MAX);
+            breaker.may(at(second))
+        };
         for second in 0..4 {
-            assert_eq!(fail(&mut breaker, second), None);
+            assert_eq!(fail(&mut breaker, second), May::Send);
         }
         assert!(!breaker.succeeded(), "it was never left alone");
         for second in 10..14 {
-            assert_eq!(fail(&mut breaker, second), None);
+            assert_eq!(fail(&mut breaker, second), May::Send);
         }
-        assert_eq!(fail(&mut breaker, 14), Some(at(15)));
-        assert_eq!(fail(&mut breaker, 14), None, "that one was sent before");
-        assert_eq!(breaker.may(at(14)), May::Rest(at(15)));
+        assert_eq!(fail(&mut breaker, 14), May::Rest(at(15)));
+        assert_eq!(fail(&mut breaker, 14), May::Rest(at(15)), "that one was sent before");
         assert_eq!(breaker.may(at(15)), May::Probe);
-        assert_eq!(fail(&mut breaker, 15), Some(at(17)));
+        assert_eq!(fail(&mut breaker, 15), May::Rest(at(17)));
         assert!(breaker.succeeded());
         assert_eq!(breaker.may(at(16)), May::Send);
     }
@@ -124,9 +144,25 @@ mod tests {
     fn a_target_may_ask_to_be_left_alone() {
         let at = |seconds: i64| Timestamp::from_ms(seconds * 1000);
         let mut breaker = Breaker::default();
-        assert_eq!(breaker.failed(at(0), Some(at(30)), TARGETS, 0), Some(at(30)));
-        assert_eq!(breaker.failed(at(1), Some(at(40)), TARGETS, 0), None);
+        breaker.failed(at(0), Some(at(30)), TARGETS, 0);
+        assert_eq!(breaker.may(at(0)), May::Rest(at(30)));
+        breaker.failed(at(1), Some(at(40)), TARGETS, 0);
         assert_eq!(breaker.may(at(39)), May::Rest(at(40)));
         assert_eq!(breaker.may(at(40)), May::Probe);
+    }
+
+    #[test]
+    fn trouble_is_told_once_until_it_ends_and_once_a_minute() {
+        let at = |seconds: i64| Timestamp::from_ms(seconds * 1000);
+        let mut trouble = Trouble::default();
+        assert!(!trouble.ends(), "there was none");
+        assert!(trouble.begins(at(0)));
+        assert!(!trouble.begins(at(3600)), "it has been told");
+        assert!(trouble.ends() && !trouble.ends());
+        assert!(trouble.begins(at(3601)));
+        assert!(trouble.ends());
+        assert!(!trouble.begins(at(3660)), "it was told less than a minute ago");
+        assert!(!trouble.ends(), "of this one nobody has heard");
+        assert!(trouble.begins(at(3661)), "and it lasts");
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, StatusCode, header};
+use hyper::{Request, StatusCode, Uri, header};
 use tidings_protocol::{
     auth::webhook::{KEY_HEADER, SIGNATURE_HEADER, sign},
     webhook::{Batching, payload},
@@ -27,7 +27,7 @@ use tokio::{
 use crate::{
     client::PostError,
     courier::{self, Means, Recipient},
-    pace::{Breaker, May},
+    pace::{Breaker, May, Trouble},
 };
 
 /// Requests under way at a time.
@@ -57,6 +57,7 @@ pub(crate) struct Worker {
     recipient: watch::Receiver<Recipient>,
     door: Arc<Notify>,
     breaker: Breaker,
+    trouble: Trouble,
     /// Requests under way, and the lanes that they are of.
     sending: JoinSet<Report>,
     served: Vec<String>,
@@ -74,7 +75,11 @@ enum Parcel {
 /// What came of a parcel, noted already.
 struct Report {
     lanes: Vec<String>,
+    /// It has what had failed before.
+    is_retry: bool,
     failure: Option<Failure>,
+    /// When what was not taken is due again, unless it is a dead letter.
+    again: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -93,8 +98,9 @@ impl Worker {
         recipient: watch::Receiver<Recipient>,
         door: Arc<Notify>,
     ) -> Self {
-        let (breaker, sending, served) = (Breaker::default(), JoinSet::new(), Vec::new());
-        Worker { means, id, recipient, door, breaker, sending, served }
+        let (breaker, trouble) = (Breaker::default(), Trouble::default());
+        let (sending, served) = (JoinSet::new(), Vec::new());
+        Worker { means, id, recipient, door, breaker, trouble, sending, served }
     }
 
     /// Works until nobody says any more to whom; then finishes what is under way.
@@ -144,7 +150,7 @@ impl Worker {
 
     /// Takes note of a parcel's end; without a report its task has panicked, and no lane is served any more.
     async fn note(&mut self, report: Option<Report>) {
-        let Some(Report { lanes, failure }) = report else {
+        let Some(Report { lanes, is_retry, failure, again }) = report else {
             self.sending.shutdown().await;
             self.served.clear();
             return;
@@ -152,12 +158,8 @@ impl Worker {
         self.served.retain(|lane| !lanes.contains(lane));
         let now = (self.means.outside.now)();
         let noted = match failure {
-            None if self.breaker.succeeded() => {
-                tracing::info!(app_id = self.app_id(), host = self.host(), "a receiver takes webhooks again");
-                self.means.store.hurry_deliveries(self.id, now).await
-            }
-            None => Ok(()),
-            Some(failure) => self.failed(&failure, now).await,
+            None => self.succeeded(is_retry, now).await,
+            Some(failure) => self.failed(&failure, again, now).await,
         };
         if let Err(error) = noted {
             // It is due in its own time.
@@ -165,18 +167,41 @@ impl Worker {
         }
     }
 
-    async fn failed(&mut self, failure: &Failure, now: Timestamp) -> Result<(), StoreError> {
+    async fn succeeded(&mut self, is_retry: bool, now: Timestamp) -> Result<(), StoreError> {
+        let has_rested = self.breaker.succeeded();
+        // What is new says nothing of a channel that is stuck.
+        if (has_rested || is_retry) && self.trouble.ends() {
+            tracing::info!(app_id = self.app_id(), host = self.host(), "a receiver takes webhooks again");
+        }
+        if has_rested { self.means.store.hurry_deliveries(self.id, now).await } else { Ok(()) }
+    }
+
+    async fn failed(
+        &mut self,
+        failure: &Failure,
+        again: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let draw = (self.means.outside.random)();
-        if let Some(until) = self.breaker.failed(now, failure.asked, self.means.targets, draw) {
+        self.breaker.failed(now, failure.asked, self.means.targets, draw);
+        let rest = match self.breaker.may(now) {
+            May::Rest(until) => Some(until),
+            May::Send | May::Probe => None,
+        };
+        if self.trouble.begins(now) {
             tracing::warn!(
                 app_id = self.app_id(),
                 host = self.host(),
                 error = failure.error,
-                again_at = %until,
+                again_at = again.max(again.and(rest)).map(tracing::field::display),
                 "a receiver does not take webhooks"
             );
         }
-        if matches!(self.breaker.may(now), May::Rest(_)) {
+        if again.is_none() && rest.is_none() {
+            // What was not taken is no more: nothing of it will say that the trouble is over.
+            self.trouble.ends();
+        }
+        if rest.is_some() {
             // It has taken nothing for a while: what is too old is not asked for one by one.
             let before = now.before(self.means.retry_for);
             courier::bury(&self.means, self.id, before, "the receiver took nothing for too long", now)
@@ -189,10 +214,19 @@ impl Worker {
         self.recipient.borrow().app.id.clone()
     }
 
-    /// The target without its path, which may hold a secret.
     fn host(&self) -> String {
-        let uri = self.recipient.borrow().webhook.url.parse::<hyper::Uri>();
-        uri.ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default()
+        host(&self.recipient.borrow().webhook.url)
+    }
+}
+
+/// A URL without its path, which may hold a secret; the port, where it is not the scheme's own.
+pub(crate) fn host(url: &str) -> String {
+    let Ok(uri) = url.parse::<Uri>() else { return String::new() };
+    let own = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let host = uri.host().unwrap_or_default();
+    match uri.port_u16().filter(|port| *port != own) {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
     }
 }
 
@@ -239,6 +273,8 @@ struct Errand {
 impl Errand {
     async fn run(self, parcel: Parcel) -> Report {
         let lanes = parcel.lanes().map(|lane| lane.name.clone()).collect();
+        let is_retry =
+            parcel.lanes().any(|lane| lane.deliveries.first().is_some_and(|first| first.attempts > 0));
         let (settled, failure) = match parcel {
             Parcel::OneByOne(lane) => {
                 let (settled, failure) = self.one_by_one(lane).await;
@@ -246,8 +282,13 @@ impl Errand {
             }
             Parcel::Together(lanes) => self.together(lanes).await,
         };
+        let again = settled.iter().filter_map(|lane| match lane.failed.as_ref()?.then {
+            Then::Retry { at } => Some(at),
+            Then::Die => None,
+        });
+        let again = again.min();
         self.settle(settled).await;
-        Report { lanes, failure }
+        Report { lanes, is_retry, failure, again }
     }
 
     async fn one_by_one(&self, lane: Lane) -> (Settled, Option<Failure>) {

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, LazyLock, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -21,6 +21,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
 use tidings_protocol::{
     App,
     app::{AppSecret, Features, Limits},
@@ -169,6 +170,7 @@ struct House {
     directory: PathBuf,
     store: SharedStore,
     settings: Settings,
+    pace: Pace,
     webhooks: Vec<Webhook>,
     courier: Option<Courier>,
     counts: Arc<Counts>,
@@ -176,6 +178,8 @@ struct House {
 
 impl House {
     fn new(name: &str, urls: &[&str]) -> Self {
+        // Before anything is logged.
+        LazyLock::force(&LOG);
         let directory = env::temp_dir().join(format!("tidings-courier-{}-{name}", process::id()));
         let _ = fs::remove_dir_all(&directory);
         let settings = Settings {
@@ -194,6 +198,7 @@ impl House {
             directory,
             store,
             settings,
+            pace: Pace { first: Duration::from_millis(20), most: Duration::from_millis(100) },
             webhooks: urls.iter().map(webhook).collect(),
             courier: None,
             counts: Arc::default(),
@@ -207,15 +212,14 @@ impl House {
 
     fn start(&mut self) {
         let apps = vec![Arc::new(app(self.webhooks.clone()))];
-        let quick = Pace { first: Duration::from_millis(20), most: Duration::from_millis(100) };
         let random = || 0;
         self.courier = Some(Courier::start_with(Means {
             store: self.store.clone(),
             client: Client::new(&self.settings, nobody_believed()),
             outside: Outside { apps: Arc::new(move || apps.clone()), now: Arc::new(now), random },
             retry_for: self.settings.retry_for,
-            lanes: quick,
-            targets: quick,
+            lanes: self.pace,
+            targets: self.pace,
             counts: self.counts.clone(),
         }));
     }
@@ -535,4 +539,134 @@ async fn a_courier_that_stops_leaves_the_rest_for_the_next() {
     assert_eq!(sent + left, 300, "what was taken is noted, and nothing is sent twice");
     house.start();
     house.until(is_empty).await;
+}
+
+/// What all tests here log, a line of JSON each.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+static LOG: LazyLock<Log> = LazyLock::new(|| {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+    tracing::subscriber::set_global_default(subscriber).expect("the only one");
+    log
+});
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The fields of all lines that say this of a receiver.
+fn told(receiver: &Receiver, message: &str) -> Vec<Value> {
+    let text = String::from_utf8(LOG.0.lock().unwrap_or_else(PoisonError::into_inner).clone());
+    let host = receiver.address.to_string();
+    let fields = |line: &str| serde_json::from_str::<Value>(line).expect(line)["fields"].take();
+    let of_it = |fields: &Value| fields["message"] == message && fields["host"] == host;
+    text.expect("UTF-8").lines().map(fields).filter(of_it).collect()
+}
+
+/// Waits until this is told of a receiver.
+async fn told_in_time(receiver: &Receiver, message: &str) -> Vec<Value> {
+    let wait = async {
+        loop {
+            let lines = told(receiver, message);
+            if !lines.is_empty() {
+                break lines;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(DEADLINE, wait).await.expect("it is told in time")
+}
+
+const NOT_TAKEN: &str = "a receiver does not take webhooks";
+
+#[tokio::test]
+async fn the_first_failure_is_told_at_once_and_when_it_is_tried_again() {
+    let mut receiver = Receiver::start(|_| Manner::Answer(500)).await;
+    let mut house = House::new("first-failure", &[&receiver.url()]);
+    house.pace = Pace { first: Duration::from_hours(1), most: Duration::from_hours(1) };
+    house.start();
+    house.add(&[("a", "e1")]).await;
+    let lines = told_in_time(&receiver, NOT_TAKEN).await;
+    let due_at = house.kept(DeliveryState::Waiting).await[0].due_at.expect("it is the first");
+    let expected = serde_json::json!({
+        "message": NOT_TAKEN,
+        "app_id": "1",
+        "host": receiver.address.to_string(),
+        "error": "it answered with status 500 Internal Server Error",
+        "again_at": due_at.to_string(),
+    });
+    assert_eq!(lines, [expected]);
+    // Others that are not taken are no news, until the receiver is left alone and beyond.
+    let others = ["b", "c", "d", "e", "f"].map(|lane| (lane, lane));
+    house.add(&others).await;
+    for _ in 0..=others.len() {
+        receiver.next().await;
+    }
+    house.courier.take().expect("it runs").stop().await;
+    assert_eq!(told(&receiver, NOT_TAKEN).len(), 1);
+}
+
+#[tokio::test]
+async fn who_asks_for_time_is_told_as_due_then() {
+    let receiver = Receiver::start(|_| Manner::RetryAfter("3600")).await;
+    let mut house = House::new("told-retry-after", &[&receiver.url()]);
+    house.start();
+    house.add(&[("a", "e1")]).await;
+    let lines = told_in_time(&receiver, NOT_TAKEN).await;
+    let due_at = house.kept(DeliveryState::Waiting).await[0].due_at.expect("it is the first");
+    assert_eq!(lines[0]["again_at"], due_at.to_string());
+}
+
+#[tokio::test]
+async fn what_is_tried_no_more_is_told_without_a_time() {
+    let receiver = Receiver::start(|_| Manner::Answer(410)).await;
+    let mut house = House::new("told-gone", &[&receiver.url()]);
+    house.start();
+    house.add(&[("a", "e1")]).await;
+    let lines = told_in_time(&receiver, NOT_TAKEN).await;
+    assert_eq!(lines[0]["error"], "it answered with status 410 Gone");
+    assert_eq!(lines[0].get("again_at"), None);
+}
+
+#[tokio::test]
+async fn a_stuck_channel_is_told_once_and_its_end_too() {
+    let again = "a receiver takes webhooks again";
+    let receiver =
+        Receiver::start(|body| Manner::Answer(if body.contains("e-bad") { 500 } else { 200 })).await;
+    let mut house = House::new("told-stuck", &[&receiver.url()]);
+    // Slow enough that it is not left alone before others are taken.
+    house.pace = Pace { first: Duration::from_secs(1), most: Duration::from_secs(1) };
+    house.start();
+    house.add(&[("bad", "e-bad")]).await;
+    told_in_time(&receiver, NOT_TAKEN).await;
+    house.add(&[("good", "e1")]).await;
+    house.until(|backlogs| backlogs[0].waiting == 1).await;
+    assert_eq!(told(&receiver, again).len(), 0, "a channel is stuck");
+    receiver.behave(|_| Manner::Answer(200));
+    told_in_time(&receiver, again).await;
+    house.until(is_empty).await;
+    assert_eq!([NOT_TAKEN, again].map(|message| told(&receiver, message).len()), [1, 1]);
+}
+
+#[test]
+fn a_host_is_told_with_a_port_of_its_own_and_nothing_else() {
+    for (url, host) in [
+        ("https://a.example/secret?of=it", "a.example"),
+        ("https://a.example:443/", "a.example"),
+        ("http://a.example:80/", "a.example"),
+        ("http://a.example:443/", "a.example:443"),
+        ("http://[::1]:8080/", "[::1]:8080"),
+    ] {
+        assert_eq!(crate::target::host(url), host, "{url}");
+    }
 }
