@@ -1,7 +1,7 @@
 //! The courier: a worker for each target of the apps, and what is to be done now and then.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -13,7 +13,7 @@ use rustls::ClientConfig;
 use tidings_protocol::{App, webhook::Webhook};
 use tidings_store::{
     SharedStore, StoreError,
-    deliveries::{Target, TargetId},
+    deliveries::{Backlog, Target, TargetId},
     metrics::Histogram,
     time::Timestamp,
 };
@@ -23,14 +23,20 @@ use tokio::{
     time::{Instant, interval, interval_at},
 };
 
-use crate::{Settings, client::Client, pace, pace::Pace, target::Worker};
+use crate::{
+    Settings,
+    client::Client,
+    pace,
+    pace::Pace,
+    target::{Worker, host},
+};
 
 /// How often it is looked whether the apps have other webhooks now.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often what waits is counted.
 const COUNT: Duration = Duration::from_secs(10);
 /// How often what is too old is looked for.
-const SWEEP: Duration = Duration::from_mins(1);
+pub(crate) const SWEEP: Duration = Duration::from_mins(1);
 /// So long a dead letter is kept.
 const KEEP_DEAD: Duration = Duration::from_hours(30 * 24);
 
@@ -140,10 +146,13 @@ struct Workers {
     doors: Arc<Doors>,
     recipients: HashMap<Target, watch::Sender<Recipient>>,
     running: JoinSet<()>,
+    /// The webhooks when it was last told what waits for others.
+    told: Option<HashSet<Target>>,
 }
 
 async fn run(means: Means, doors: Arc<Doors>, mut stopped: watch::Receiver<()>) {
-    let mut workers = Workers { means, doors, recipients: HashMap::new(), running: JoinSet::new() };
+    let mut workers =
+        Workers { means, doors, recipients: HashMap::new(), running: JoinSet::new(), told: None };
     let (mut look, mut count) = (interval(LOOK), interval(COUNT));
     let mut sweep = interval_at(Instant::now() + SWEEP, SWEEP);
     loop {
@@ -167,6 +176,10 @@ impl Workers {
     /// Has a worker for each webhook that there is now, and no other.
     async fn follow(&mut self) -> Result<(), StoreError> {
         let wanted = recipients(&(self.means.outside.apps)());
+        let is_other = |known: &HashSet<Target>| {
+            known.len() != wanted.len() || !wanted.keys().all(|target| known.contains(target))
+        };
+        let is_news = self.told.as_ref().is_none_or(is_other);
         self.recipients.retain(|target, _| wanted.contains_key(target));
         self.doors
             .lock()
@@ -182,6 +195,26 @@ impl Workers {
             } else {
                 self.add(target, recipient).await?;
             }
+        }
+        if is_news {
+            self.tell_of_orphans().await?;
+            self.told = Some(self.recipients.keys().cloned().collect());
+        }
+        Ok(())
+    }
+
+    /// Says what waits for URLs that no webhook names now: nobody sends it, until a webhook names them again.
+    async fn tell_of_orphans(&self) -> Result<(), StoreError> {
+        let backlogs = self.means.store.backlogs().await?.into_iter();
+        for Backlog { target, waiting, dead: _ } in
+            backlogs.filter(|backlog| backlog.waiting > 0 && !self.recipients.contains_key(&backlog.target))
+        {
+            tracing::warn!(
+                app_id = &*target.app_id,
+                host = host(&target.url),
+                waiting,
+                "webhooks wait for a URL that no webhook names now; they become dead letters in their time"
+            );
         }
         Ok(())
     }

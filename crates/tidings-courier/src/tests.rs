@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process,
-    sync::{Arc, LazyLock, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -172,6 +172,8 @@ struct House {
     settings: Settings,
     pace: Pace,
     webhooks: Vec<Webhook>,
+    /// What the courier is told that there is.
+    apps: Arc<Mutex<Vec<Arc<App>>>>,
     courier: Option<Courier>,
     counts: Arc<Counts>,
 }
@@ -200,6 +202,7 @@ impl House {
             settings,
             pace: Pace { first: Duration::from_millis(20), most: Duration::from_millis(100) },
             webhooks: urls.iter().map(webhook).collect(),
+            apps: Arc::default(),
             courier: None,
             counts: Arc::default(),
         }
@@ -211,12 +214,13 @@ impl House {
     }
 
     fn start(&mut self) {
-        let apps = vec![Arc::new(app(self.webhooks.clone()))];
+        *lock(&self.apps) = vec![Arc::new(app(self.webhooks.clone()))];
+        let apps = self.apps.clone();
         let random = || 0;
         self.courier = Some(Courier::start_with(Means {
             store: self.store.clone(),
             client: Client::new(&self.settings, nobody_believed()),
-            outside: Outside { apps: Arc::new(move || apps.clone()), now: Arc::new(now), random },
+            outside: Outside { apps: Arc::new(move || lock(&apps).clone()), now: Arc::new(now), random },
             retry_for: self.settings.retry_for,
             lanes: self.pace,
             targets: self.pace,
@@ -283,6 +287,10 @@ fn app(webhooks: Vec<Webhook>) -> App {
 
 fn now() -> Timestamp {
     Timestamp::from_unix(std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn is_empty(backlogs: &[Backlog]) -> bool {
@@ -656,6 +664,50 @@ async fn a_stuck_channel_is_told_once_and_its_end_too() {
     told_in_time(&receiver, again).await;
     house.until(is_empty).await;
     assert_eq!([NOT_TAKEN, again].map(|message| told(&receiver, message).len()), [1, 1]);
+}
+
+const ORPHANED: &str =
+    "webhooks wait for a URL that no webhook names now; they become dead letters in their time";
+
+#[tokio::test]
+async fn what_waits_for_a_url_that_is_gone_is_told_at_the_start_and_when_it_goes() {
+    let receiver = Receiver::start(|_| Manner::Answer(500)).await;
+    let mut house = House::new("orphans", &[&receiver.url()]);
+    house.pace = Pace { first: Duration::from_hours(1), most: Duration::from_hours(1) };
+    house.add(&[("a", "e1"), ("a", "e2"), ("b", "e3")]).await;
+    house.start();
+    told_in_time(&receiver, NOT_TAKEN).await;
+    assert_eq!(told(&receiver, ORPHANED).len(), 0, "a webhook names it");
+    lock(&house.apps).clear();
+    let expected = serde_json::json!({
+        "message": ORPHANED, "app_id": "1", "host": receiver.address.to_string(), "waiting": 3,
+    });
+    assert_eq!(told_in_time(&receiver, ORPHANED).await, std::slice::from_ref(&expected));
+    house.courier.take().expect("it runs").stop().await;
+
+    house.webhooks.clear();
+    house.start();
+    house.until(|_| told(&receiver, ORPHANED).len() == 2).await;
+    assert_eq!(told(&receiver, ORPHANED), [expected.clone(), expected]);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_url_that_is_gone_is_a_dead_letter_in_its_time() {
+    let receiver = Receiver::start(|_| Manner::Answer(200)).await;
+    let mut house = House::new("orphans-die", &[&receiver.url()]);
+    house.settings.retry_for = Duration::ZERO;
+    house.add(&[("a", "e1"), ("a", "e2")]).await;
+    house.webhooks.clear();
+    house.start();
+    told_in_time(&receiver, ORPHANED).await;
+    // As a sweep comes only once a minute.
+    tokio::time::pause();
+    tokio::time::advance(crate::courier::SWEEP).await;
+    tokio::time::resume();
+    house.until(|backlogs| backlogs[0].dead == 2 && backlogs[0].waiting == 0).await;
+    let dead = house.kept(DeliveryState::Dead).await;
+    assert_eq!(dead[0].last_error.as_deref(), Some("no webhook has this URL any more"));
+    assert_eq!(house.counts.dead.load(Ordering::Relaxed), 2);
 }
 
 #[test]

@@ -961,5 +961,15 @@ fn the_queue_of_webhooks_is_looked_into() {
         ended.err
     );
     assert!(ended.err.contains("there is no webhook 999"), "{}", ended.err);
+
+    let note = "(no webhook names this URL now)";
+    let listed = |args: &[&str]| folder.run(&[&["webhooks", "list"], args].concat()).out;
+    let of_it = format!("app 7  http://{address}/hook  1 waiting, 0 dead");
+    assert_eq!(listed(&["--config", &file]), format!("{of_it}\n"));
+    folder.write("t.toml", &config_of("secret-of-16-chars", ""));
+    server.running.signal("HUP");
+    server.running.said("webhooks wait for a URL that no webhook names now");
+    assert_eq!(listed(&["--config", &file]), format!("{of_it}  {note}\n"));
+    assert_eq!(listed(&[]), format!("{of_it}\n"), "what the server is told is not known here");
     ends_well(server);
 }

@@ -4,14 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use tidings_inbox::webhook_json;
+use tidings_protocol::App;
 use tidings_store::{
     SharedStore, Store,
-    deliveries::{DeliveryId, DeliveryState, Replay, StoredDelivery},
+    deliveries::{DeliveryId, DeliveryState, Replay, StoredDelivery, Target},
     time::Timestamp,
 };
 
 use super::{ConfigArgs, Exit, apps::StoreArgs, error::CliError, print, print_line, target};
-use crate::{Clock, config::Environment};
+use crate::{
+    Clock,
+    config::{Config, Environment},
+};
 
 #[derive(Subcommand)]
 pub(super) enum WebhooksVerb {
@@ -83,7 +87,8 @@ fn open(data_dir: PathBuf) -> Result<SharedStore, CliError> {
 fn list(args: ListArgs, environment: &Environment) -> Result<Exit, CliError> {
     let ListArgs { store, waiting, app, before, limit } = args;
     let state = if waiting { DeliveryState::Waiting } else { DeliveryState::Dead };
-    let opened = open(store.config.load(environment)?.data_dir)?;
+    let Config { data_dir, apps, .. } = store.config.load(environment)?;
+    let opened = open(data_dir)?;
     let (backlogs, listed) = target::block_on(async {
         Ok((opened.backlogs().await?, opened.deliveries(state, app, before, limit).await?))
     })?;
@@ -95,7 +100,11 @@ fn list(args: ListArgs, environment: &Environment) -> Result<Exit, CliError> {
     }
     for backlog in &backlogs {
         let (target, waiting, dead) = (&backlog.target, backlog.waiting, backlog.dead);
-        print_line(format_args!("app {}  {}  {waiting} waiting, {dead} dead", target.app_id, target.url))?;
+        let note = if is_orphan(target, &apps) { "  (no webhook names this URL now)" } else { "" };
+        print_line(format_args!(
+            "app {}  {}  {waiting} waiting, {dead} dead{note}",
+            target.app_id, target.url
+        ))?;
     }
     if listed.is_empty() {
         eprintln!("no {}", if waiting { "webhooks wait" } else { "dead letters" });
@@ -145,6 +154,14 @@ fn replay(args: ReplayArgs, environment: &Environment) -> Result<Exit, CliError>
     })?;
     print_line(format_args!("{replayed} back in the queue"))?;
     Ok(if replayed > 0 || all { Exit::Done } else { Exit::Failed })
+}
+
+/// Whether no webhook of these apps goes there. Where the configuration has no app, the server's is another one, which
+/// is not known here.
+fn is_orphan(target: &Target, apps: &[App]) -> bool {
+    let is_it =
+        |app: &App| *app.id == *target.app_id && app.webhooks.iter().any(|webhook| webhook.url == target.url);
+    !apps.is_empty() && !apps.iter().any(is_it)
 }
 
 fn not_there(id: DeliveryId) -> String {
