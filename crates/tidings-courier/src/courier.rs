@@ -165,8 +165,12 @@ async fn run(means: Means, doors: Arc<Doors>, mut stopped: watch::Receiver<()>) 
         if let Err(error) = done {
             tracing::error!(%error, "the queue of webhooks cannot be used; it is tried again");
         }
-        // Workers whose webhook is gone.
-        while workers.running.try_join_next().is_some() {}
+        // Workers whose webhook is gone, or that a bug has ended.
+        while let Some(ended) = workers.running.try_join_next() {
+            if let Err(error) = ended {
+                tracing::error!(%error, "what sends webhooks to a receiver has ended; another takes over");
+            }
+        }
     }
     workers.recipients.clear();
     while workers.running.join_next().await.is_some() {}
@@ -180,7 +184,8 @@ impl Workers {
             known.len() != wanted.len() || !wanted.keys().all(|target| known.contains(target))
         };
         let is_news = self.told.as_ref().is_none_or(is_other);
-        self.recipients.retain(|target, _| wanted.contains_key(target));
+        // One whose worker has ended by itself gets another.
+        self.recipients.retain(|target, sender| wanted.contains_key(target) && !sender.is_closed());
         self.doors
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -47,7 +47,7 @@ const IDLE: Duration = Duration::from_secs(2);
 /// After an error of the store it is tried again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 /// The longest that a target may ask to be left alone.
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 const USER_AGENT: &str = concat!("Tidings/", env!("CARGO_PKG_VERSION"));
 
 /// The worker.
@@ -378,7 +378,7 @@ impl Errand {
             let date = httpdate::parse_http_date(text).ok()?;
             Timestamp::from_unix(date.duration_since(SystemTime::UNIX_EPOCH).ok()?)
         };
-        Some(at.min(now.after(RETRY_AFTER_MAX)))
+        (at > now).then(|| at.min(now.after(RETRY_AFTER_MAX.min(self.means.retry_for))))
     }
 
     /// What becomes of a delivery that was not taken.

@@ -458,8 +458,13 @@ async fn inner_addresses_are_not_connected_to() {
 
 #[tokio::test]
 async fn a_receiver_may_ask_for_time() {
-    let mut receiver = Receiver::start(|_| Manner::RetryAfter("3600")).await;
-    let mut house = House::new("retry-after", &[&receiver.url()]);
+    has_an_hour("asks-for-an-hour", |_| Manner::RetryAfter("3600")).await;
+    has_an_hour("asks-for-ever", |_| Manner::RetryAfter("18446744073709551615")).await;
+}
+
+async fn has_an_hour(name: &str, manner: impl FnMut(&str) -> Manner + Send + 'static) {
+    let mut receiver = Receiver::start(manner).await;
+    let mut house = House::new(name, &[&receiver.url()]);
     house.start();
     house.add(&[("a", "e1")]).await;
     receiver.next().await;
