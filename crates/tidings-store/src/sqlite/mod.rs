@@ -92,9 +92,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the file cannot be read.
     pub fn data_version(&self) -> Result<u32, StoreError> {
-        self.connection
-            .query_row("PRAGMA data_version", [], |row| row.get(0))
-            .map_err(|source| self.report(source))
+        data_version(&self.connection).map_err(|source| self.report(source))
     }
 
     fn path_in(data_dir: &Path) -> PathBuf {
@@ -137,6 +135,11 @@ fn use_wal(connection: &Connection) -> rusqlite::Result<()> {
             done => return done,
         }
     }
+}
+
+/// See [`Store::data_version`]. It is asked for several times a second: to compile the statement costs more than to run it.
+fn data_version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
 }
 
 /// What `SQLite` reported, told as what it means for this file.

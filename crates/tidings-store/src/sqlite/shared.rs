@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicI64, Ordering},
     },
+    thread::available_parallelism,
 };
 
 use rusqlite::Connection;
@@ -25,8 +26,8 @@ use crate::{
     metrics::{StoreMetrics, timed},
 };
 
-/// How many read at a time, each on a connection of its own.
-const READERS: usize = 4;
+/// So many read at a time at least, and one for each core, each on a connection and a thread of its own.
+const READERS_MIN: usize = 2;
 /// How many may read or wait for it; more are refused, so that a flood is told to come later.
 const READS: usize = 1024;
 /// So many bytes of large lists are in memory at a time.
@@ -87,9 +88,10 @@ impl SharedStore {
         let Store { path, connection } = Store::open(data_dir)?;
         let metrics = Arc::new(StoreMetrics::new());
         let writer = Writer::start(path.clone(), connection, teller, metrics.clone());
+        let readers = available_parallelism().map_or(READERS_MIN, |cores| cores.get().max(READERS_MIN));
         let readers = Readers {
             free: Mutex::default(),
-            permits: Arc::new(Semaphore::new(READERS)),
+            permits: Arc::new(Semaphore::new(readers)),
             places: Semaphore::new(READS),
             lists: Room::new(LISTS),
         };

@@ -32,7 +32,7 @@ const WAITING: u32 = 64 * 1024 * 1024;
 /// How many jobs one commit takes.
 const GROUP: usize = 512;
 /// How often the writer looks round when nothing waits: what another process has announced, what has been told.
-const IDLE: Duration = Duration::from_millis(200);
+const IDLE: Duration = Duration::from_millis(500);
 
 /// The way to the writer. The thread ends when the last of these is dropped and all that waited is done.
 #[derive(Clone, Debug)]
@@ -248,7 +248,7 @@ impl Thread {
 
     fn has_news(&mut self) -> bool {
         let Some(teller) = &self.teller else { return false };
-        let version = self.connection.query_row("PRAGMA data_version", [], |row| row.get(0)).ok();
+        let version = super::data_version(&self.connection).ok();
         let changed = self.data_version != version;
         self.data_version = version;
         changed || teller.told.load(Ordering::Acquire) > self.deleted_seq
