@@ -1,6 +1,7 @@
 //! The courier against receivers that are down, slow, broken or mean.
 
 use std::{
+    cell::Cell,
     convert::Infallible,
     env, fs,
     net::SocketAddr,
@@ -216,11 +217,14 @@ impl House {
     fn start(&mut self) {
         *lock(&self.apps) = vec![Arc::new(app(self.webhooks.clone()))];
         let apps = self.apps.clone();
-        let random = || 0;
         self.courier = Some(Courier::start_with(Means {
             store: self.store.clone(),
             client: Client::new(&self.settings, nobody_believed()),
-            outside: Outside { apps: Arc::new(move || lock(&apps).clone()), now: Arc::new(now), random },
+            outside: Outside {
+                apps: Arc::new(move || lock(&apps).clone()),
+                now: Arc::new(now),
+                random: draw,
+            },
             retry_for: self.settings.retry_for,
             lanes: self.pace,
             targets: self.pace,
@@ -454,6 +458,33 @@ async fn inner_addresses_are_not_connected_to() {
         );
     }
     assert!(timeout(Duration::ZERO, canary.accept()).await.is_err(), "nobody has connected");
+}
+
+thread_local! {
+    /// Which of the next draws is a bug. A test's tasks are on its own thread.
+    static BUG: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+fn draw() -> u32 {
+    let left = BUG.get();
+    BUG.set(left.and_then(|left| left.checked_sub(1)));
+    assert_ne!(left, Some(0), "a bug");
+    0
+}
+
+#[tokio::test]
+async fn a_worker_that_a_bug_has_ended_is_followed_by_another() {
+    let mut receiver = Receiver::start(|_| Manner::Answer(500)).await;
+    let mut house = House::new("bug", &[&receiver.url()]);
+    // The first draw is that of a request that was not taken, the second that of its worker.
+    BUG.set(Some(1));
+    house.start();
+    house.add(&[("a", "e1")]).await;
+    assert_eq!(receiver.events().await, ["e1"]);
+    receiver.behave(|_| Manner::Answer(200));
+    assert_eq!(receiver.events().await, ["e1"]);
+    house.until(is_empty).await;
+    assert_eq!(BUG.get(), None, "it has happened");
 }
 
 #[tokio::test]

@@ -157,5 +157,15 @@ test('the log says which subscription was refused, and why', async () => {
   client.send_event('pusher:subscribe', { channel: 'private-refused', auth: `${apps.main.key}:0` });
   const isIt = (line) => ['subscription refused', 'private-refused', 'ignature'].every((word) => line.includes(word));
   await until('the line', async () => server.log.slice(lines).some(isIt));
+
+  // A flood, with names as long as a message may be, costs the log little.
+  const flood = server.log.length;
+  const name = 'private-'.padEnd(9_000, 'x');
+  for (let n = 0; n < 500; n += 1) client.send_event('pusher:subscribe', { channel: name, auth: '' });
+  const answered = record(client.subscribe('afterwards'), 'pusher:subscription_succeeded');
+  await within('the answer to what came after', answered.next());
+  const told = server.log.slice(flood).filter((line) => line.includes('subscription refused'));
+  ok(told.length > 0 && told.length < 100, `${told.length} lines of 500`);
+  ok(told.every((line) => line.length < 2_000), 'short lines');
   client.disconnect();
 });

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use hyper::body::{self, Bytes, Frame, SizeHint};
@@ -46,27 +46,25 @@ impl body::Body for Body {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match self.get_mut() {
-            Body::Whole(rest) if rest.is_empty() => Poll::Ready(None),
-            Body::Whole(rest) => {
-                let piece = rest.split_to(rest.len().min(PIECE));
-                Poll::Ready(Some(Ok(Frame::data(piece))))
-            }
-            Body::Receiver(receiver) => Pin::new(receiver).poll_frame(cx),
-        }
+        let piece = match self.get_mut() {
+            Body::Whole(rest) if rest.is_empty() => None,
+            Body::Whole(rest) => Some(rest.split_to(rest.len().min(PIECE))),
+            Body::Receiver(receiver) => ready!(receiver.poll_lines(cx)).map(Bytes::from),
+        };
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Body::Whole(rest) => rest.is_empty(),
-            Body::Receiver(receiver) => receiver.is_end_stream(),
+            Body::Receiver(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Body::Whole(rest) => SizeHint::with_exact(rest.len() as u64),
-            Body::Receiver(receiver) => receiver.size_hint(),
+            Body::Receiver(_) => SizeHint::default(),
         }
     }
 }

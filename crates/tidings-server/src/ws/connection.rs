@@ -14,6 +14,7 @@ use tidings_protocol::{
     app::Limits,
     connection::{Leave, Output},
     frame::server::{ServerFrame, SubscriptionErrorKind},
+    limit::{Limit, Rate},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 
@@ -44,6 +45,8 @@ const UNLIMITED_MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
 /// The code of an error about the rate of client events.
 const CLIENT_EVENT_RATE: u16 = 4301;
+/// Refused subscriptions of one connection that go into the log, each second: a flood of them is not to fill it.
+const REFUSALS_PER_SECOND: Limit = Limit::new(10);
 
 /// What a socket may do before others have their turn.
 const TURNS_PER_POLL: usize = 16;
@@ -150,9 +153,17 @@ struct Task {
     blocked: bool,
     /// Waits until there is room for more events, after one was published when there was none.
     room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// How many refused subscriptions may go into the log.
+    refusals: Rate,
     /// Channels that are still to be left, of a connection that has ended.
     leaving: Vec<Leave<Seat>>,
     end: End,
+}
+
+/// As much of what a client has made up as a line of the log holds.
+fn beginning(text: &str) -> &str {
+    const MAX: usize = 512;
+    &text[..text.floor_char_boundary(MAX)]
 }
 
 /// How far the connection's end has come.
@@ -213,6 +224,7 @@ impl Task {
             told_at: None,
             blocked: false,
             room: None,
+            refusals: Rate::default(),
             leaving: Vec::new(),
             end: End::Open,
         };
@@ -449,14 +461,17 @@ impl Task {
     }
 
     /// Notes refusals among what is sent.
-    fn note_refusal(&self, output: &Output<Seat>) {
+    fn note_refusal(&mut self, output: &Output<Seat>) {
         match output {
             Output::Send(ServerFrame::SubscriptionError { channel, kind, message }) => {
                 if matches!(kind, SubscriptionErrorKind::Auth) {
                     self.node.metrics.subscription_unauthorized();
                 }
-                let (app_id, socket_id) = (self.live.id(), self.socket.id());
-                tracing::info!(%app_id, %socket_id, channel, reason = message, "subscription refused");
+                if self.refusals.take(REFUSALS_PER_SECOND, self.node.clock.now()) {
+                    let (app_id, socket_id) = (self.live.id(), self.socket.id());
+                    let [channel, reason] = [channel, message].map(|text| beginning(text));
+                    tracing::info!(%app_id, %socket_id, channel, reason, "subscription refused");
+                }
             }
             Output::Send(ServerFrame::Error { code: Some(CLIENT_EVENT_RATE), .. }) => {
                 self.node.metrics.client_event_limited();

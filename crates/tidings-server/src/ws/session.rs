@@ -6,9 +6,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    convert::Infallible,
     io::{self, IoSlice},
-    pin::Pin,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -19,7 +17,6 @@ use std::{
 
 use dashmap::DashMap;
 use futures_util::task::AtomicWaker;
-use hyper::body::{Body, Bytes, Frame};
 use tidings_protocol::{
     Close,
     frame::{fallback, server::ServerFrame},
@@ -717,15 +714,10 @@ pub(crate) struct Receiver {
     number: u64,
 }
 
-impl Body for Receiver {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.session.poll_lines(self.number, cx).map(|lines| lines.map(|lines| Ok(Frame::data(lines.into()))))
+impl Receiver {
+    /// The lines that come next, or none any more.
+    pub(crate) fn poll_lines(&self, cx: &Context<'_>) -> Poll<Option<String>> {
+        self.session.poll_lines(self.number, cx)
     }
 }
 
