@@ -160,6 +160,18 @@ struct Task {
     end: End,
 }
 
+/// Why a subscription is refused, in the log's words: what its client is told may hold what a member says of itself.
+fn refusal(kind: SubscriptionErrorKind) -> &'static str {
+    match kind {
+        SubscriptionErrorKind::Auth => {
+            "its auth is missing or wrong; `tidings explain-auth` says what is to be signed"
+        }
+        SubscriptionErrorKind::Invalid => "its name or its channel_data is not valid",
+        SubscriptionErrorKind::TooLarge => "its user_info is too large",
+        SubscriptionErrorKind::LimitReached => "a limit of the app is reached",
+    }
+}
+
 /// As much of what a client has made up as a line of the log holds.
 fn beginning(text: &str) -> &str {
     const MAX: usize = 512;
@@ -463,13 +475,13 @@ impl Task {
     /// Notes refusals among what is sent.
     fn note_refusal(&mut self, output: &Output<Seat>) {
         match output {
-            Output::Send(ServerFrame::SubscriptionError { channel, kind, message }) => {
+            Output::Send(ServerFrame::SubscriptionError { channel, kind, message: _ }) => {
                 if matches!(kind, SubscriptionErrorKind::Auth) {
                     self.node.metrics.subscription_unauthorized();
                 }
                 if self.refusals.take(REFUSALS_PER_SECOND, self.node.clock.now()) {
                     let (app_id, socket_id) = (self.live.id(), self.socket.id());
-                    let [channel, reason] = [channel, message].map(|text| beginning(text));
+                    let (channel, reason) = (beginning(channel), refusal(*kind));
                     tracing::info!(%app_id, %socket_id, channel, reason, "subscription refused");
                 }
             }
