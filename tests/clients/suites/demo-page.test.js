@@ -45,6 +45,29 @@ test('the demo page shows what `tidings notify` put into the inbox, also what wa
   await close();
 });
 
+test('the demo page gets over a server that went away while it signed in or read the inbox', async () => {
+  const { page, uncaught, close } = await browser.open(server.url);
+  for (const cut of ['LoginAuthToken', 'external/pusher/demo', 'user-notifications']) {
+    const calls = `**/b/demo/**/${cut}*`;
+    await page.reload();
+    await page.locator('#inbox').waitFor();
+    await page.route(calls, (route) => route.abort('connectionreset'));
+    const failed = page.waitForEvent('requestfailed', (request) => request.url().includes(cut));
+    await page.reload();
+    await failed;
+    await page.unroute(calls);
+    await server.crash();
+    await page.getByText('disconnected').waitFor();
+    await server.restart();
+    await page.getByText('connected', { exact: true }).waitFor();
+    const text = `Back after ${cut}`;
+    await notify(text);
+    await page.locator('#inbox li', { hasText: text }).waitFor();
+  }
+  deepEqual(uncaught, []);
+  await close();
+});
+
 /** As a visitor would, in the folder in which the server was started. */
 function notify(...words) {
   return promisify(execFile)(binary, ['notify', 'test', ...words], { cwd: server.directory, env: environment() });
