@@ -16,7 +16,7 @@ lint:
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked --quiet
 
 crates:
-	@count=$$(cargo tree --package tidings-server --edges normal,build --prefix none --locked | sed 's/ .*//' | sort -u | wc -l); \
+	@count=$$(cargo tree --package tidings-cli --edges normal,build --prefix none --locked | sed 's/ .*//' | sort -u | wc -l); \
 	echo "$$count crates compiled for the server, $(CRATES_MAX) are the most"; \
 	test $$count -le $(CRATES_MAX)
 

@@ -1,6 +1,6 @@
 //! From a request to its door, and the answers' common parts.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use hyper::{
@@ -107,8 +107,17 @@ impl Inbox {
         keys.into_iter().flatten().any(|key| self.brands.scope(key.trim()).is_some())
     }
 
-    /// Answers a request whose path [is the inbox's](is_path).
-    pub async fn answer(&self, parts: Parts, body: Result<Bytes, BodyError>) -> Reply {
+    /// Answers a request whose path [is the inbox's](is_path). It is boxed so that it is compiled with this crate, for
+    /// size, and not with the server, for speed.
+    pub fn answer<'a>(
+        &'a self,
+        parts: Parts,
+        body: Result<Bytes, BodyError>,
+    ) -> Pin<Box<dyn Future<Output = Reply> + Send + 'a>> {
+        Box::pin(self.reply(parts, body))
+    }
+
+    async fn reply(&self, parts: Parts, body: Result<Bytes, BodyError>) -> Reply {
         let path = parts.uri.path().to_owned();
         let all = split(&path);
         let (prefix, segments) = unmounted(&all);

@@ -4,7 +4,6 @@
 //! that is published, joined and left. ARCHITECTURE.md shows the house.
 
 mod apps;
-pub mod cli;
 pub mod clock;
 pub mod config;
 mod cores;
@@ -30,6 +29,7 @@ pub use clock::Clock;
 pub use drain::Drain;
 pub use inbox::InboxParts;
 pub use server::{AppsHandle, Server, ServerConfig};
+pub use stream::Stream;
 pub use webhooks::WebhookParts;
 
 /// Locks. What a panic interrupted is one connection's; the others go on.

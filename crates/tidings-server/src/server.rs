@@ -4,6 +4,7 @@ use std::{
     future::poll_fn,
     io,
     net::{IpAddr, SocketAddr},
+    pin::Pin,
     sync::Arc,
     time::Duration,
 };
@@ -182,7 +183,13 @@ impl Server {
     /// Serves until it is told how to leave; then tells every client to come back, and returns when all have been
     /// told and what was under way is finished or safe in the store. A later order replaces what is left of an earlier
     /// one; without anybody who could give orders it leaves at once.
-    pub async fn run(self, mut orders: mpsc::Receiver<Drain>) {
+    ///
+    /// It is boxed so that all that it runs is compiled with this crate, for speed, and not with the program, for size.
+    pub fn run(self, orders: mpsc::Receiver<Drain>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(self.serve(orders))
+    }
+
+    async fn serve(self, mut orders: mpsc::Receiver<Drain>) {
         let Server { listeners, tls, for_operators, cores, node, inbox, webhooks } = self;
         let ticking = tokio::spawn(tick(node.clone()));
         let mut accepting = Vec::new();

@@ -19,8 +19,10 @@ use crate::tls::TlsStream;
 
 /// A connection's bytes.
 #[derive(Debug)]
-pub(crate) enum Stream {
+pub enum Stream {
+    /// As they are.
     Plain(TcpStream),
+    /// Under TLS.
     Tls(Arc<TlsStream>),
 }
 

@@ -135,15 +135,15 @@ test(`${SOCKETS} sockets move to the other node`, { timeout: 3 * DEADLINE_MS }, 
     const even = Math.max(SOCKETS / WINDOW_S, 100);
     const [mostLetGo, mostCame] = [letGo.map(({ at }) => at), came].map(mostInASecond);
     t.diagnostic(`the most in a second: ${mostLetGo} let go, ${mostCame} came; evenly: ${even.toFixed()}`);
-    // A tenth is for what wakes late in the server and in the balancer.
-    ok(mostLetGo <= 1.1 * even, `${mostLetGo} were let go in a second, evenly it would be ${even}`);
-    // pusher-js dials a second after it was told. On a busy machine some dial later, and so together with those who were
-    // let go later: when the latest is a fifth of a second late, the most in a second are those let go in six fifths. More
-    // than half as many again is a storm, whoever is late.
+    // A tenth is for what wakes a little late. On a busy machine whoever was late lets go, or dials, together with those
+    // whose turn is later: when the latest is a fifth of a second late, the most in a second are those of six fifths. More
+    // than half as many again is a storm, whoever is late. pusher-js dials a second after it was told.
+    const atMost = (...late) => Math.min(1.1 + late.reduce((sum, ms) => sum + ms, 0) / 1000, 1.5) * even;
     const clientsLate = Math.max(...clients.map(({ closes, dialed }) => dialed - closes[1].earliest)) - 1000;
     t.diagnostic(`late at most: carriers ${carriersLate.toFixed()} ms, clients ${clientsLate.toFixed()} ms`);
-    const factor = Math.min(1.1 + (carriersLate + clientsLate) / 1000, 1.5);
-    ok(mostCame <= factor * even, `${mostCame} came back in a second, at most it should be ${factor * even}`);
+    ok(mostLetGo <= atMost(carriersLate), `${mostLetGo} were let go in a second, at most it should be ${atMost(carriersLate)}`);
+    const cameAtMost = atMost(carriersLate, clientsLate);
+    ok(mostCame <= cameAtMost, `${mostCame} came back in a second, at most it should be ${cameAtMost}`);
   } finally {
     for (const apart of [balancer, ...crowds]) apart.end();
     await Promise.all([leaving.stop(), staying.stop()]);

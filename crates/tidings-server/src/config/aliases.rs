@@ -50,7 +50,8 @@ enum Meaning {
 }
 
 const FOR_CLIENTS: &str = "it says where clients connect, not where the server listens";
-pub(crate) const NO_PASSPHRASE: &str =
+/// What is said of a key that is under a passphrase.
+pub const NO_PASSPHRASE: &str =
     "the key is read without a passphrase; write it so: openssl pkey -in FILE -out FILE";
 pub(super) const SOKETI_SSL_CERT: &str = "SOKETI_SSL_CERT";
 pub(super) const SOKETI_SSL_KEY: &str = "SOKETI_SSL_KEY";
@@ -150,14 +151,19 @@ pub(super) struct Aliases {
 pub(super) struct Said<T>(Option<(T, &'static str)>);
 
 /// An app as the variables describe it, and which of them name it.
-pub(crate) struct AliasedApp {
-    pub(crate) id: String,
+pub struct AliasedApp {
+    /// Its id.
+    pub id: String,
     pub(super) id_name: &'static str,
-    pub(crate) key: String,
+    /// Its key.
+    pub key: String,
     pub(super) key_name: &'static str,
-    pub(crate) secret: AppSecret,
-    pub(crate) settings: AppSettings,
-    pub(crate) webhooks: Vec<Webhook>,
+    /// Its secret.
+    pub secret: AppSecret,
+    /// Its limits, and what it allows.
+    pub settings: AppSettings,
+    /// Who is told of its events.
+    pub webhooks: Vec<Webhook>,
 }
 
 impl AliasedApp {
@@ -381,7 +387,7 @@ const MILLISECONDS: &str = "a whole number of milliseconds";
 ///
 /// # Errors
 /// [`MistakeKind::Value`] if it is none.
-pub(crate) fn parse_boolean(text: &str) -> Result<bool, MistakeKind> {
+pub fn parse_boolean(text: &str) -> Result<bool, MistakeKind> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
@@ -393,7 +399,7 @@ pub(crate) fn parse_boolean(text: &str) -> Result<bool, MistakeKind> {
 ///
 /// # Errors
 /// [`MistakeKind::Value`] if it is none.
-pub(crate) fn parse_limit(text: &str, unit: u32) -> Result<Limit, MistakeKind> {
+pub fn parse_limit(text: &str, unit: u32) -> Result<Limit, MistakeKind> {
     if text == "-1" {
         return Ok(Limit::NONE);
     }

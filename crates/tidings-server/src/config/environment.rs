@@ -25,7 +25,7 @@ const SOKETI_NAMES: &str = "TIDINGS_METRICS_SOKETI_NAMES";
 const DRAIN_DELAY: &str = "TIDINGS_DRAIN_DELAY";
 const DRAIN_WINDOW: &str = "TIDINGS_DRAIN_WINDOW";
 /// Which lines are logged; the log reads it.
-pub(crate) const LOG: &str = "TIDINGS_LOG";
+pub const LOG: &str = "TIDINGS_LOG";
 const TLS_CERT: &str = "TIDINGS_TLS_CERT";
 const TLS_KEY: &str = "TIDINGS_TLS_KEY";
 const TLS_PORT: &str = "TIDINGS_TLS_PORT";
@@ -78,7 +78,8 @@ impl Environment {
     }
 
     /// The file that they name.
-    pub(crate) fn config_file(&self) -> Option<&Path> {
+    #[must_use]
+    pub fn config_file(&self) -> Option<&Path> {
         self.value(CONFIG).map(Path::new)
     }
 }

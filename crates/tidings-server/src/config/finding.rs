@@ -178,7 +178,8 @@ pub enum WarningKind {
 
 impl NoteKind {
     /// Whether the variable says something.
-    pub(crate) fn is_taken(&self) -> bool {
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
         matches!(self, NoteKind::Taken(_))
     }
 }
@@ -321,7 +322,8 @@ impl Report {
 }
 
 /// The name that is written almost so.
-pub(crate) fn nearest(word: &str, names: &[&'static str]) -> Option<&'static str> {
+#[must_use]
+pub fn nearest(word: &str, names: &[&'static str]) -> Option<&'static str> {
     let distance = |name: &str| strsim::damerau_levenshtein(&word.to_lowercase(), &name.to_lowercase());
     let (distance, name) = names.iter().map(|name| (distance(name), *name)).min()?;
     (distance <= name.len().max(3) / 3).then_some(name)

@@ -23,19 +23,18 @@ use tidings_store::Brand;
 
 use crate::{Drain, ServerConfig};
 
-pub(crate) use aliases::{AliasedApp, NO_PASSPHRASE, parse_boolean, parse_limit};
-pub use environment::Environment;
-pub(crate) use environment::LOG;
-pub(crate) use finding::nearest;
+pub use aliases::{AliasedApp, NO_PASSPHRASE, parse_boolean, parse_limit};
+pub use environment::{Environment, LOG};
 pub use finding::{
     ConfigErrors, Finding, Mistake, MistakeKind, Note, NoteKind, Place, Snippet, Warning, WarningKind,
+    nearest,
 };
 pub use outbound::OutboundConfig;
 pub use rules::{
     parse_brand_id, parse_brand_name, parse_drain, parse_host, parse_id, parse_key, parse_port, parse_secret,
     parse_sid_url,
 };
-pub(crate) use soketi::{SoketiWebhooks, read_webhooks};
+pub use soketi::{SoketiWebhooks, read_webhooks};
 pub use tls::TlsConfig;
 
 /// Where `tidings serve` listens if it is not told.
@@ -136,22 +135,26 @@ pub struct Loaded {
     /// What was made of the variables that other servers know.
     pub notes: Vec<Note>,
     /// The brands whose app the file does not have. The variables or the store may: a server knows.
-    pub(crate) astray: Vec<Warning>,
+    pub astray: Vec<Warning>,
 }
 
 /// What variables say by themselves.
-pub(crate) struct Described {
-    pub(crate) server: Layer,
-    pub(crate) app: Option<AliasedApp>,
-    pub(crate) warnings: Vec<Warning>,
-    pub(crate) notes: Vec<Note>,
+pub struct Described {
+    /// How to serve.
+    pub server: Layer,
+    /// The app, if they name one.
+    pub app: Option<AliasedApp>,
+    /// What may not be meant so.
+    pub warnings: Vec<Warning>,
+    /// What was made of the variables that other servers know.
+    pub notes: Vec<Note>,
 }
 
 /// Reads the variables alone.
 ///
 /// # Errors
 /// [`ConfigErrors`] has every mistake in them.
-pub(crate) fn describe(environment: &Environment) -> Result<Described, ConfigErrors> {
+pub fn describe(environment: &Environment) -> Result<Described, ConfigErrors> {
     let mut report = finding::Report::default();
     let environment::Variables { server, app } = environment::read(environment, &mut report);
     let notes = report.take_notes();
@@ -180,7 +183,8 @@ impl Config {
     }
 
     /// The keys that have another value than in `running`, and which a running server cannot change.
-    pub(crate) fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
+    #[must_use]
+    pub fn needs_restart(&self, running: &Config) -> Vec<&'static str> {
         let Config { server, drain, metrics, soketi_names, tls, data_dir, apps: _, brands, outbound } = self;
         let ServerConfig { host, port, activity_timeout } = server;
         [

@@ -9,17 +9,18 @@ use super::{MistakeKind, rules};
 
 /// What a list says here.
 #[derive(Debug, Default)]
-pub(crate) struct SoketiWebhooks {
-    pub(crate) webhooks: Vec<Webhook>,
+pub struct SoketiWebhooks {
+    /// What it says.
+    pub webhooks: Vec<Webhook>,
     /// What of it says nothing here, and why; it tells no URL and no header's value, which may be secrets.
-    pub(crate) left_out: Vec<String>,
+    pub left_out: Vec<String>,
 }
 
 /// Reads an app's `webhooks`, which is a list or the text of one.
 ///
 /// # Errors
 /// [`MistakeKind::Value`] if it is no list. What cannot be taken of a list is [`left_out`](SoketiWebhooks::left_out).
-pub(crate) fn read_webhooks(value: &Value, batching: Batching) -> Result<SoketiWebhooks, MistakeKind> {
+pub fn read_webhooks(value: &Value, batching: Batching) -> Result<SoketiWebhooks, MistakeKind> {
     let parsed: Option<Value> = value.as_str().and_then(|text| serde_json::from_str(text).ok());
     let list = parsed.as_ref().unwrap_or(value).as_array().ok_or_else(|| MistakeKind::Value {
         expected: "soketi's list of webhooks, as JSON",

@@ -1,6 +1,6 @@
 //! The client's side: whom it believes.
 
-use std::{path::Path, sync::Arc};
+use std::{future::poll_fn, io, path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
@@ -12,7 +12,10 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime},
 };
 
-use super::{CertificateError, provider, read_chain};
+use tokio::net::TcpStream;
+
+use super::{CertificateError, TlsStream, provider, read_chain};
+use crate::Stream;
 
 /// What connects to others, and believes public authorities and these.
 ///
@@ -30,11 +33,20 @@ fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
         .expect("the provider has all that TLS 1.2 and 1.3 need")
 }
 
-/// A client's session with a server of this name or address, whose certificate is to come from a public authority, or,
-/// with a file, from one of those in it, or be in it itself.
-pub(crate) fn session(host: &str, known: Option<&Path>) -> Result<ClientConnection, SessionError> {
+/// Agrees on TLS with a server of this name or address, whose certificate is to come from a public authority, or, with a
+/// file, from one of those in it, or be in it itself.
+///
+/// # Errors
+/// [`ConnectError`] if the file is none, or the two do not come to agree.
+pub async fn connect(tcp: TcpStream, host: &str, known: Option<&Path>) -> Result<Stream, ConnectError> {
+    let stream = TlsStream::new(tcp, session(host, known)?);
+    poll_fn(|cx| stream.poll_handshake(cx)).await?;
+    Ok(Stream::Tls(stream))
+}
+
+fn session(host: &str, known: Option<&Path>) -> Result<ClientConnection, ConnectError> {
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
-        .map_err(|_| SessionError::Tls(Error::General("no name of a server".to_owned())))?;
+        .map_err(|_| ConnectError::Tls(Error::General("no name of a server".to_owned())))?;
     let config = match known {
         None => believing(&[]),
         Some(file) => {
@@ -42,19 +54,22 @@ pub(crate) fn session(host: &str, known: Option<&Path>) -> Result<ClientConnecti
             builder().dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
         }
     };
-    let mut session = ClientConnection::new(Arc::new(config), name).map_err(SessionError::Tls)?;
+    let mut session = ClientConnection::new(Arc::new(config), name).map_err(ConnectError::Tls)?;
     // A whole body may wait for the handshake.
     session.set_buffer_limit(None);
     Ok(session)
 }
 
-/// Why there is no session.
+/// Why a server was not connected to.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SessionError {
+pub enum ConnectError {
     /// The file with the certificates to believe.
     #[error(transparent)]
     Known(#[from] CertificateError),
-    /// Anything else.
+    /// The handshake.
+    #[error(transparent)]
+    Handshake(#[from] io::Error),
+    /// The name, or what is to be believed.
     #[error(transparent)]
     Tls(Error),
 }
@@ -68,13 +83,13 @@ struct Known {
 }
 
 impl Known {
-    fn read(file: &Path) -> Result<Arc<Self>, SessionError> {
+    fn read(file: &Path) -> Result<Arc<Self>, ConnectError> {
         let certificates = read_chain(file)?;
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates.iter().cloned());
         let vouched_for = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider())
             .build()
-            .map_err(|error| SessionError::Tls(Error::General(error.to_string())))?;
+            .map_err(|error| ConnectError::Tls(Error::General(error.to_string())))?;
         Ok(Arc::new(Known { certificates, vouched_for }))
     }
 }

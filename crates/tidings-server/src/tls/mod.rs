@@ -1,6 +1,6 @@
 //! TLS: the certificate that is shown, which may be replaced at any time, and the stream under it.
 
-pub(crate) mod client;
+mod client;
 mod expiry;
 mod stream;
 
@@ -18,8 +18,8 @@ use rustls::{
 };
 use tokio::net::TcpStream;
 
-pub use client::believing;
-pub(crate) use stream::TlsStream;
+pub use client::{ConnectError, believing, connect};
+pub use stream::TlsStream;
 
 /// A certificate chain with its key, fit to be shown.
 pub struct Certificate {

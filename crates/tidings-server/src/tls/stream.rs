@@ -20,7 +20,7 @@ const READS_PER_POLL: usize = 16;
 ///
 /// The session is locked while records are made and given to the kernel, never while anything is waited for.
 #[derive(Debug)]
-pub(crate) struct TlsStream {
+pub struct TlsStream {
     tcp: TcpStream,
     session: Mutex<Connection>,
 }

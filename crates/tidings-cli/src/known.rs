@@ -5,7 +5,7 @@ use tidings_protocol::App;
 use tidings_store::{Brand, KeyScope, Store, StoredApp};
 
 use super::error::CliError;
-use crate::config::{BrandConfig, Config};
+use tidings_server::config::{BrandConfig, Config};
 
 /// The apps of the configuration, and those of the store that do not claim the id or key of one of them.
 pub(super) fn merge(configured: &[App], stored: &[StoredApp]) -> Vec<App> {

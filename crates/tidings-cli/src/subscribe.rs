@@ -24,7 +24,7 @@ use super::{
     known, print_line,
     target::{self, Target},
 };
-use crate::{Clock, config::Environment, stream::Stream};
+use tidings_server::{Clock, Stream, config::Environment};
 
 /// How long the server may take to answer the handshake, or a ping.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

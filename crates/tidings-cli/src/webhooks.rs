@@ -12,7 +12,7 @@ use tidings_store::{
 };
 
 use super::{ConfigArgs, Exit, apps::StoreArgs, error::CliError, print, print_line, target};
-use crate::{
+use tidings_server::{
     Clock,
     config::{Config, Environment},
 };

@@ -18,7 +18,7 @@ use super::{
     known, print_line,
     target::{self, Target},
 };
-use crate::{Clock, config::Environment};
+use tidings_server::{Clock, config::Environment};
 
 #[derive(Args)]
 pub(super) struct TriggerArgs {

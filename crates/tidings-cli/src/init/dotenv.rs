@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Draft, DraftApp};
-use crate::config::{AliasedApp, Described, Environment, describe};
+use tidings_server::config::{AliasedApp, Described, Environment, describe};
 
 /// Makes a draft of it.
 ///

@@ -5,7 +5,7 @@ use serde_json::json;
 use tidings_store::{Filter, Notification, SharedStore, time::Timestamp};
 
 use super::{ConfigArgs, Exit, brands, error::CliError, known, print_line, target};
-use crate::{Clock, config::Environment};
+use tidings_server::{Clock, config::Environment};
 
 #[derive(Args)]
 pub(super) struct InboxArgs {

@@ -13,7 +13,7 @@ use super::{
     known, print, print_line,
     target::Target,
 };
-use crate::{
+use tidings_server::{
     Clock,
     config::{Config, Environment, parse_brand_id, parse_brand_name, parse_sid_url},
     random,

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::watch::Stamp;
-use crate::{
+use tidings_server::{
     Clock,
     config::{ConfigErrors, TlsConfig},
     tls::{Certificate, Certificates},

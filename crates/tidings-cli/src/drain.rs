@@ -11,7 +11,7 @@ use super::{
     error::CliError,
     print_line,
 };
-use crate::config::{Environment, parse_drain};
+use tidings_server::config::{Environment, parse_drain};
 
 #[derive(Args)]
 pub(super) struct DrainArgs {

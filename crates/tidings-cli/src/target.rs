@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    future::poll_fn,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
     str::FromStr,
@@ -16,11 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, runtime, time::timeout};
 
 use super::error::CliError;
-use crate::{
-    config::Config,
-    stream::Stream,
-    tls::{TlsStream, client},
-};
+use tidings_server::{Stream, config::Config, tls};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -131,10 +126,7 @@ impl Target {
         if !self.is_tls() {
             return Ok(Stream::Plain(tcp));
         }
-        let session = client::session(&self.host, self.ca()).map_err(|error| self.no_tls(error))?;
-        let stream = TlsStream::new(tcp, session);
-        poll_fn(|cx| stream.poll_handshake(cx)).await.map_err(|error| self.no_tls(error))?;
-        Ok(Stream::Tls(stream))
+        tls::connect(tcp, &self.host, self.ca()).await.map_err(|error| self.no_tls(error))
     }
 
     /// Posts JSON. A reply of whatever status is a reply.
@@ -208,7 +200,7 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, CliError>>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Flags, Layer};
+    use tidings_server::config::{Environment, Flags, Layer};
 
     fn check(text: &str, expected: Result<&str, TargetError>) {
         assert_eq!(

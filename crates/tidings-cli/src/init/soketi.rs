@@ -7,7 +7,7 @@ use tidings_protocol::{limit::Limit, webhook::Batching};
 use tidings_store::AppSettings;
 
 use super::{Draft, DraftApp};
-use crate::config::{
+use tidings_server::config::{
     MistakeKind, NO_PASSPHRASE, SoketiWebhooks, parse_boolean, parse_host, parse_id, parse_key, parse_limit,
     parse_port, parse_secret, read_webhooks,
 };

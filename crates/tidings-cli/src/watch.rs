@@ -14,7 +14,7 @@ use tidings_protocol::App;
 use tidings_store::{BrandsAndKeys, Store, StoredApp};
 
 use super::{certificates::CertificateWatch, error::CliError, known};
-use crate::{
+use tidings_server::{
     AppsHandle,
     config::{Config, Environment, Flags, Loaded},
 };

@@ -26,7 +26,7 @@ use super::{
     target::Target,
     watch::{InUse, Sources, Watch, served},
 };
-use crate::{
+use tidings_server::{
     Clock, Drain, InboxParts, Server, ServerConfig, WebhookParts,
     config::{Config, Environment, Flags, Loaded, MetricsAddress, parse_host},
     tls,

@@ -20,10 +20,10 @@ use serde_json::{Value, json};
 use tidings_protocol::App;
 
 use super::{ConfigArgs, Exit, error::CliError, known, print, print_line};
-use crate::{Clock, config::Environment};
 use findings::Finding;
 use request::Request;
 use socket::Signed;
+use tidings_server::{Clock, config::Environment};
 
 /// Explains a signature: of a channel (--channel), of a user (--user-data) or of an HTTP request (--path or --url).
 #[derive(Args)]

@@ -1,4 +1,4 @@
-//! The command line: one file per verb.
+//! The program `tidings`: one file per verb.
 
 mod apps;
 mod brands;
@@ -31,8 +31,11 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Config, ConfigErrors, Environment, Flags, Layer, Loaded};
 use error::CliError;
+use tidings_server::config::{Config, ConfigErrors, Environment, Flags, Layer, Loaded};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -136,9 +139,7 @@ impl ConfigArgs {
     }
 }
 
-/// Does what the command line says.
-#[must_use]
-pub fn main() -> ExitCode {
+fn main() -> ExitCode {
     let Cli { verb, serve } = Cli::parse();
     let environment = Environment::of_process();
     let done = match verb.unwrap_or(Verb::Serve(serve)) {

@@ -16,7 +16,7 @@ use super::{
     snippets::{self, snippet},
     target::Target,
 };
-use crate::{
+use tidings_server::{
     Clock,
     config::{Config, Environment, MistakeKind, WarningKind, nearest, parse_id, parse_key, parse_secret},
     random,

@@ -19,7 +19,7 @@ use tidings_protocol::{
 use tidings_store::AppSettings;
 
 use super::{Exit, apps::changed, error::CliError, print, print_line};
-use crate::config::Layer;
+use tidings_server::config::Layer;
 
 #[derive(Args)]
 pub(super) struct InitArgs {
@@ -180,7 +180,7 @@ mod tests {
     use rcgen::{CertifiedKey, generate_simple_self_signed};
 
     use super::*;
-    use crate::config::Config;
+    use tidings_server::config::Config;
 
     fn drafted(read: impl Fn(&str) -> Result<Draft, Vec<String>>, text: &str) -> String {
         let mut draft = read(text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));

@@ -11,7 +11,7 @@ use tidings_protocol::{channel::ChannelNameError, socket_id::SocketIdError};
 use tidings_store::StoreError;
 
 use super::{Exit, target::Target};
-use crate::config::ConfigErrors;
+use tidings_server::config::ConfigErrors;
 
 /// Why a verb could not do its work.
 #[derive(Debug, thiserror::Error)]

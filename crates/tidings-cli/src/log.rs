@@ -8,7 +8,7 @@ use tracing_subscriber::{
 };
 
 use super::error::CliError;
-use crate::config::{Environment, LOG};
+use tidings_server::config::{Environment, LOG};
 
 pub(super) fn start(environment: &Environment) -> Result<(), CliError> {
     let filter = filter(environment.value(LOG))?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use tidings_protocol::App;
 
 use super::{ConfigArgs, snippets, target::Target};
-use crate::config::{DEFAULT_ADDRESS, DEFAULT_DATA_DIR};
+use tidings_server::config::{DEFAULT_ADDRESS, DEFAULT_DATA_DIR};
 
 /// Whether the secret has been seen before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::Drain;
+use tidings_server::Drain;
 
 /// The socket's name in the data directory.
 const NAME: &str = "control.sock";

@@ -8,7 +8,7 @@ use tidings_store::{
 };
 
 use super::{ConfigArgs, Exit, brands, error::CliError, known, print_line, target};
-use crate::{Clock, config::Environment};
+use tidings_server::{Clock, config::Environment};
 
 #[derive(Args)]
 pub(super) struct NotifyArgs {

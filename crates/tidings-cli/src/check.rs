@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{Exit, error::CliError, print_line};
-use crate::config::{Config, Finding, Loaded, Place};
+use tidings_server::config::{Config, Finding, Loaded, Place};
 
 #[derive(Args)]
 pub(super) struct CheckArgs {
