@@ -147,3 +147,8 @@ export function nextNews(events) {
 export function isNews({ event }) {
   return KINDS.includes(event);
 }
+
+/** What comes last of all that pages are told of a change. */
+export function isCounts({ event }) {
+  return event === 'tidings:counts';
+}

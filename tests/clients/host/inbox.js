@@ -4,7 +4,7 @@ import { afterEach } from 'node:test';
 import { apps } from './apps.js';
 import { brands, brandsToml } from './brands.js';
 import { library } from './backend.js';
-import { Visitor } from './fusion.js';
+import { isCounts, Visitor } from './fusion.js';
 import { Operator } from './operator.js';
 import { activity, Sender } from './onsite.js';
 import { Server } from './server.js';
@@ -50,9 +50,11 @@ export class Inbox {
     return sender.send(activity({ brand: brand.name, person, ...content }));
   }
 
-  /** Like `notify`, but gives the notification as it then stands in the list. */
+  /** Like `notify`, but gives the notification as it then stands in the list, once the person's pages have been told. */
   async notified(visitor, content) {
+    const page = await visitor.listen();
     await this.notify(visitor, content);
+    await page.nextWhere(isCounts);
     return (await visitor.list()).find(({ Title }) => Title === content.title);
   }
 

@@ -2,6 +2,7 @@
 
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, test } from 'node:test';
+import { isCounts } from '../host/fusion.js';
 import { Inbox } from '../host/inbox.js';
 import { activity } from '../host/onsite.js';
 import { openBrowser } from '../host/browser.js';
@@ -52,13 +53,14 @@ test('slashes are collapsed on the other paths too', async () => {
 test('what was deleted is gone from list, counts and single read, and cannot be deleted again', async () => {
   const visitor = await inbox.visitor();
   const { MessageId } = await inbox.notified(visitor, { title: 'gone' });
+  const events = await visitor.listen();
   deepEqual(await visitor.remove(MessageId), DONE);
+  await events.nextWhere(isCounts);
   deepEqual(await visitor.list(), []);
   deepEqual(await visitor.one(MessageId), { Data: null, Success: false, Errors: ['notification not found'] });
   deepEqual(await visitor.remove(MessageId), NOT_FOUND);
-  const events = await visitor.listen();
   await inbox.notify(visitor, { title: 'next' });
-  const counts = await events.nextWhere(({ event }) => event === 'tidings:counts');
+  const counts = await events.nextWhere(isCounts);
   deepEqual(counts.data, { Unread: 1, Unseen: 1, Total: 1 });
 });
 

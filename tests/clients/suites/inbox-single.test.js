@@ -3,7 +3,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import { brands } from '../host/brands.js';
-import { eventsUpTo, isNews, nextNews } from '../host/fusion.js';
+import { eventsUpTo, isCounts, isNews, nextNews } from '../host/fusion.js';
 import { Inbox, newPerson } from '../host/inbox.js';
 import { activity, Sender } from '../host/onsite.js';
 import { Admin } from '../host/own-api.js';
@@ -331,7 +331,7 @@ test('a hundred at once of the same id: same answer, one notification, one event
     seen.filter(isNews).map(({ data }) => data.Title),
     ['raced for', 'marker'],
   );
-  const counts = await events.nextWhere(({ event }) => event === 'tidings:counts');
+  const counts = await events.nextWhere(isCounts);
   deepEqual(counts.data, { Unread: 2, Unseen: 2, Total: 2 });
   deepEqual(await visitor.titles(), ['marker', 'raced for']);
 });
