@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::harness::{Closed, DEADLINE, TestServer, read_response};
+use crate::harness::{Closed, DEADLINE, TestServer, app, read_response};
 
 const FOR_EVER: Duration = Duration::from_hours(1);
 
@@ -72,6 +72,22 @@ async fn readiness_fails_first_and_all_else_goes_on() {
         client.expect_closed(4100).await;
     }
     server.ended().await;
+}
+
+#[tokio::test]
+async fn a_further_order_does_not_begin_the_delay_anew() {
+    const DELAY: Duration = Duration::from_secs(2);
+    let server = TestServer::start_with(app(), Clock::system()).await;
+    let mut client = server.connect().await;
+    let drain = Drain { delay: DELAY, window: Duration::ZERO };
+    let began = tokio::time::Instant::now();
+    for _ in 0..3 {
+        server.leave(drain).await;
+        tokio::time::sleep(DELAY / 4).await;
+    }
+    client.expect_closed(4100).await;
+    let took = began.elapsed();
+    assert!((DELAY..DELAY * 5 / 4).contains(&took), "{took:?}");
 }
 
 #[tokio::test]

@@ -14,10 +14,12 @@ use std::{
 use serde_json::{Value, json};
 use tidings_courier::Settings;
 use tidings_protocol::{
-    App, auth,
+    App,
+    app::AppSecret,
+    auth,
     webhook::{Batching, ChannelFilter, Interest, Webhook, WebhookKind, Webhooks},
 };
-use tidings_server::{Clock, Server, WebhookParts, tls::believing};
+use tidings_server::{Clock, Drain, Server, WebhookParts, tls::believing};
 use tidings_store::SharedStore;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -75,12 +77,16 @@ impl Backend {
     }
 
     async fn server(&self, kinds: impl IntoIterator<Item = WebhookKind>, channels: &str) -> TestServer {
+        self.server_of(self.app(kinds, channels)).await
+    }
+
+    async fn server_of(&self, app: App) -> TestServer {
         let settings =
             Settings { allow: vec!["127.0.0.0/8".parse().expect("a network")], ..Settings::default() };
         let store = SharedStore::beside(&self.directory).expect("a store");
         let parts = WebhookParts { store, settings, tls: believing(&[]) };
         let prepare = |server: &mut Server| server.tell_backends(parts);
-        TestServer::start_prepared(self.app(kinds, channels), self.clock.clone(), prepare).await
+        TestServer::start_prepared(app, self.clock.clone(), prepare).await
     }
 
     /// The next event without its id, which it must have.
@@ -303,6 +309,50 @@ async fn counts_are_told_though_clients_are_not() {
     backend.expect(&[count(1), count(2), count(1)]).await;
     drop(one);
     backend.expect(&[count(0)]).await;
+}
+
+#[tokio::test]
+async fn a_backend_that_has_the_old_secret_only_is_told_while_a_new_one_replaces_it() {
+    let mut backend = Backend::new("rotation").await;
+    let app = backend.app([WebhookKind::ChannelOccupied], "*");
+    let secret = AppSecret::new("new").replacing(app.secret.clone());
+    let server = backend.server_of(App { secret, ..app }).await;
+    server.connect().await.subscribe(&server, "room", None).await;
+    assert_eq!(backend.next().await, channel_event("channel_occupied", "room"));
+}
+
+#[tokio::test]
+async fn nobody_is_told_gone_by_a_server_that_lets_nobody_back() {
+    let mut backend = Backend::new("closing").await;
+    let kinds = [
+        WebhookKind::ChannelOccupied,
+        WebhookKind::ChannelVacated,
+        WebhookKind::MemberRemoved,
+        WebhookKind::SubscriptionCount,
+    ];
+    let server = backend.server(kinds, "*").await;
+    let (mut one, silent) = (server.connect().await, server.connect().await);
+    one.subscribe(&server, "presence-room", Some(r#"{"user_id":"ann"}"#)).await;
+    one.subscribe(&server, "room", None).await;
+    for _ in ["occupied", "occupied", "a count"] {
+        backend.next().await;
+    }
+    server.leave(Drain::AT_ONCE).await;
+    one.expect_closed(4100).await;
+    // The server is still there, for the one that does not answer the farewell.
+    for _ in 0..3 {
+        let told = timeout(Duration::from_millis(100), backend.next()).await;
+        assert!(told.is_err(), "{told:?}");
+        backend.clock.advance(Duration::from_secs(20));
+    }
+    drop(silent);
+    server.ended().await;
+
+    let server = backend.server(kinds, "*").await;
+    let mut one = server.connect().await;
+    one.subscribe(&server, "presence-room", Some(r#"{"user_id":"ann"}"#)).await;
+    one.subscribe(&server, "other", None).await;
+    assert_eq!(backend.next().await, channel_event("channel_occupied", "other"), "nothing of the restart");
 }
 
 #[tokio::test]

@@ -45,14 +45,19 @@ impl Drain {
 pub(crate) async fn wait(node: &Node, orders: &mut mpsc::Receiver<Drain>) -> Drain {
     let mut drain = orders.recv().await.unwrap_or(Drain::AT_ONCE);
     node.enter(Phase::Leaving);
-    while !drain.delay.is_zero() {
-        tracing::info!(delay = ?drain.delay, "not ready any more; new connections are taken for this long");
+    let since = node.clock.now();
+    loop {
+        // Of whatever order: load balancers notice since the first.
+        let delay = drain.delay.saturating_sub(node.clock.now() - since);
+        if delay.is_zero() {
+            return drain;
+        }
+        tracing::info!(?delay, "not ready any more; new connections are taken for this long");
         tokio::select! {
-            () = tokio::time::sleep(drain.delay) => break,
+            () = tokio::time::sleep(delay) => return drain,
             next = next_order(orders) => drain = next,
         }
     }
-    drain
 }
 
 /// Returns when every socket has been told to come back.

@@ -30,7 +30,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{clock::Clock, lock, node::Node, random};
+use crate::{clock::Clock, drain::Phase, lock, node::Node, random};
 
 /// Happenings that may wait before whoever causes them does.
 const CROWDED: usize = 4096;
@@ -243,11 +243,11 @@ impl Teller {
         }
         let absence_ends = async {
             match self.absences.next() {
-                Some(end) => {
+                Some(end) if !self.is_closing() => {
                     let pause = end.saturating_duration_since(self.node.clock.now());
                     self.node.clock.tick(pause.min(TICK)).await;
                 }
-                None => std::future::pending().await,
+                _ => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -265,6 +265,7 @@ impl Teller {
             return;
         }
         match &event {
+            WebhookEvent::SubscriptionCount { .. } if self.is_closing() => {}
             WebhookEvent::ChannelOccupied { .. } | WebhookEvent::MemberAdded { .. } => {
                 let who = told(&app_id, &event);
                 if !self.absences.back(&who) {
@@ -285,8 +286,16 @@ impl Teller {
         self.node.apps.by_id(id).map(|live| live.app())
     }
 
+    /// Whether nobody can come back here: who goes is told gone by the next start, unless it sees them come back.
+    fn is_closing(&self) -> bool {
+        self.node.phase() >= Phase::Closing
+    }
+
     /// Tells of those who were away for too long, of not too many with one commit; false if the store is no more.
     async fn end_absences(&mut self, now: Instant, new: &mut NewDeliveries) -> bool {
+        if self.is_closing() {
+            return true;
+        }
         while let Some(who) = self.absences.over(now) {
             if let Some((app_id, event)) = gone(&who)
                 && let Some(app) = self.app(&app_id)
