@@ -60,10 +60,19 @@ impl TestServer {
     }
 
     /// With something done to the server before it runs.
-    #[expect(clippy::unused_async, reason = "binding needs the runtime that an async test is in")]
     pub(crate) async fn start_prepared(app: App, clock: Clock, prepare: impl FnOnce(&mut Server)) -> Self {
-        let config =
-            ServerConfig { host: [127, 0, 0, 1].into(), port: 0, activity_timeout: Duration::from_mins(2) };
+        Self::start_patient(app, clock, Duration::from_mins(2), prepare).await
+    }
+
+    /// The same, with so long a silence before a client is asked whether it is there.
+    #[expect(clippy::unused_async, reason = "binding needs the runtime that an async test is in")]
+    pub(crate) async fn start_patient(
+        app: App,
+        clock: Clock,
+        activity_timeout: Duration,
+        prepare: impl FnOnce(&mut Server),
+    ) -> Self {
+        let config = ServerConfig { host: [127, 0, 0, 1].into(), port: 0, activity_timeout };
         let mut server = Server::bind(config, vec![app.clone()], clock).expect("a free port");
         prepare(&mut server);
         let (address, apps) = (server.local_addr(), server.apps());

@@ -1,5 +1,7 @@
 //! Leaving, apps that change, and what is left when sockets have gone.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tidings_protocol::{app::AppSecret, origin::AllowedOrigins};
 use tidings_server::Clock;
@@ -20,6 +22,26 @@ async fn a_stop_tells_every_client_to_come_back() {
     for closed in closing {
         closed.await.expect("closed with 4100");
     }
+}
+
+#[tokio::test]
+async fn after_the_longest_silence_too_a_client_that_does_not_answer_is_closed() {
+    const SILENCE: Duration = Duration::from_hours(1);
+    let clock = Clock::manual();
+    let server = TestServer::start_patient(app(), clock.clone(), SILENCE, |_| {}).await;
+    let mut client = server.connect().await;
+    client.subscribe(&server, "room", None).await;
+    let pass = async |time: Duration| {
+        for _ in 0..time.as_secs() / 10 {
+            clock.advance(Duration::from_secs(10));
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    pass(SILENCE - Duration::from_secs(100)).await;
+    client.expect_nothing().await;
+    pass(SILENCE + Duration::from_secs(100)).await;
+    // Its websocket library would answer if it were read.
+    client.expect_closed(4201).await;
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, StatusCode, Uri, header};
+use hyper::{Request, StatusCode, Uri, header, http::uri::Authority};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -34,7 +34,14 @@ const ANSWER_MAX: usize = 64 * 1024;
 #[must_use]
 pub fn is_sid_url(text: &str) -> bool {
     let uri: Option<Uri> = text.parse().ok();
-    uri.is_some_and(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+    // The client would take the scheme's own port for one that is no number of a port.
+    let is_good = |authority: &Authority| {
+        let names_port = !authority.as_str().ends_with(authority.host());
+        !names_port || authority.port().is_some()
+    };
+    uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some_and(is_good)
+    })
 }
 
 /// Asks operators.

@@ -24,7 +24,7 @@ struct Turning {
     slots: Vec<Vec<SocketId>>,
 }
 
-/// A deadline further away is asked for again when this much has passed.
+/// Nothing is planned for later than this: whoever has a deadline further away is told now and then, and asks again.
 const SECONDS: u64 = 512;
 
 impl Wheel {
@@ -33,13 +33,15 @@ impl Wheel {
         Wheel { start: now, turning: Mutex::new(Turning { reached: 0, slots }) }
     }
 
-    /// Has the socket told at `at`, or up to a second later.
-    pub(crate) fn schedule(&self, socket: SocketId, at: Instant) {
+    /// Has the socket told at `at`, or up to a second later; gives `at`, or what is planned instead where that is too far
+    /// away.
+    pub(crate) fn schedule(&self, socket: SocketId, at: Instant) -> Instant {
         let after = at.saturating_duration_since(self.start);
         let second = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         let mut turning = lock(&self.turning);
         let second = second.clamp(turning.reached + 1, turning.reached + SECONDS - 1);
         turning.slots[slot(second)].push(socket);
+        at.min(self.start + Duration::from_secs(second))
     }
 
     /// Takes out the sockets whose time has come.
@@ -71,14 +73,14 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let wheel = Wheel::new(start);
         let [a, b, c] = [1, 2, 3].map(|n| SocketId::new(n, n));
-        wheel.schedule(a, at(2_000));
-        wheel.schedule(b, at(2_001));
-        wheel.schedule(c, at(9_000_000));
+        assert_eq!(wheel.schedule(a, at(2_000)), at(2_000));
+        assert_eq!(wheel.schedule(b, at(2_001)), at(2_001));
+        assert_eq!(wheel.schedule(c, at(9_000_000)), at(511_000));
         assert_eq!(wheel.due(at(1_999)), []);
         assert_eq!(wheel.due(at(2_000)), [a]);
         assert_eq!(wheel.due(at(2_999)), []);
         assert_eq!(wheel.due(at(3_000)), [b]);
-        wheel.schedule(a, at(0));
+        assert_eq!(wheel.schedule(a, at(0)), at(0));
         assert_eq!(wheel.due(at(4_000)), [a]);
         assert_eq!(wheel.due(at(9_000_000)), [c]);
         assert_eq!(wheel.due(at(9_000_000)), []);

@@ -172,8 +172,12 @@ pub fn parse_sid_url(text: &str) -> Result<String, MistakeKind> {
 pub(super) fn parse_webhook_url(text: &str) -> Result<String, MistakeKind> {
     let uri: Option<Uri> = text.parse().ok().filter(|_| !text.contains('#'));
     let is_fit = |uri: &Uri| {
-        let authority = uri.authority().map_or("@", Authority::as_str);
-        matches!(uri.scheme_str(), Some("http" | "https")) && !authority.contains('@')
+        // The client would take the scheme's own port for one that is no number of a port.
+        let is_good = |authority: &Authority| {
+            let names_port = authority.as_str().len() > authority.host().len();
+            !authority.as_str().contains('@') && (!names_port || authority.port().is_some())
+        };
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some_and(is_good)
     };
     if uri.as_ref().is_some_and(is_fit) {
         Ok(text.to_owned())

@@ -833,6 +833,14 @@ t.toml:3:8: key `brands[0].name`: must be 1 to 64 of the characters a-z 0-9 _ -,
 "#,
     );
     check_brand(
+        "sid_url = \"http://shop.example:65536/\"",
+        "
+t.toml:5:11: key `brands[0].sid_url`: must be an address as https://shop.example/authenticate, not \"http://shop.example:65536/\"
+ 5 | sid_url = \"http://shop.example:65536/\"
+   |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+",
+    );
+    check_brand(
         "sid_url = \"shop.example\"",
         r#"
 t.toml:5:11: key `brands[0].sid_url`: must be an address as https://shop.example/authenticate, not "shop.example"
@@ -983,9 +991,15 @@ t.toml:8:7: key `apps[0].webhooks[1].url`: a webhook with this URL has other `he
    |       ^^^^^^^^^^^^^^^^^^^^
 ",
     );
-    for url in
-        ["ftp://a.example/", "a.example", "https://", "https://me:pw@a.example/", "https://a.example/#x"]
-    {
+    for url in [
+        "ftp://a.example/",
+        "a.example",
+        "https://",
+        "https://me:pw@a.example/",
+        "https://a.example/#x",
+        "http://a.example:80800/",
+        "http://a.example:/",
+    ] {
         let text = format!("{APP}[[apps.webhooks]]\nurl = \"{url}\"\n");
         let errors = read(&text).1.expect_err(url);
         assert!(

@@ -320,8 +320,7 @@ impl Task {
         let deadline =
             self.socket.blocked_since().map_or(deadline, |since| deadline.min(since + STALLED_AFTER));
         if self.told_at.is_none_or(|at| deadline < at) {
-            self.told_at = Some(deadline);
-            self.node.wheel.schedule(self.socket.id(), deadline);
+            self.told_at = Some(self.node.wheel.schedule(self.socket.id(), deadline));
         }
     }
 
