@@ -52,6 +52,8 @@ const OVERTAKEN: Duration = Duration::from_millis(250);
 const PROMISED: Duration = Duration::from_secs(1);
 /// The most of those that are kept in mind.
 const PROMISED_MAX: usize = 64;
+/// The most that wait for their turn; others are answered when these have had it. A browser has six connections.
+const WAITING_MAX: usize = 64;
 /// The most sessions that have no receiving request at the moment, and so cost their client nothing.
 const UNATTENDED_MAX: usize = 16 * 1024;
 
@@ -74,6 +76,8 @@ pub(crate) struct Session {
     room: Semaphore,
     /// Told when a sending request's turn may have come.
     turn: Notify,
+    /// How many more may wait for their turn.
+    turns: Semaphore,
     /// Whose connection it is, once that is known.
     live: OnceLock<Arc<LiveApp>>,
     unattended: Arc<AtomicUsize>,
@@ -228,6 +232,7 @@ impl Session {
             task: AtomicWaker::new(),
             room: Semaphore::new(SENT_BYTES),
             turn: Notify::new(),
+            turns: Semaphore::new(WAITING_MAX),
             live: OnceLock::new(),
             unattended,
         }
@@ -278,8 +283,13 @@ impl Session {
             .clamp(MESSAGE_BYTES, SENT_BYTES);
         let cost = u32::try_from(cost).expect("at most what there is room for");
         let Ok(room) = self.room.acquire_many(cost).await else { return false };
+        let Some(request) = request else {
+            room.forget();
+            return self.arrive(texts, cost);
+        };
+        let Ok(waiting) = self.turns.acquire().await else { return false };
         room.forget();
-        let Some(request) = request else { return self.arrive(texts, cost) };
+        waiting.forget();
         let turn = Turn::of(self.clone(), request);
         tokio::spawn(async move {
             turn.come().await;
@@ -486,6 +496,8 @@ impl Session {
         let waker = state.receiver.as_mut().and_then(|receiver| receiver.waker.take());
         drop(state);
         self.room.close();
+        self.turns.close();
+        self.turn.notify_waiters();
         waker.into_iter().for_each(Waker::wake);
     }
 }
@@ -616,7 +628,7 @@ impl Turn {
         Turn { session, request }
     }
 
-    /// Returns when all that the client has sent before has come, or is not waited for any more.
+    /// Returns when all that the client has sent before has come, or is not waited for any more, or the session is over.
     async fn come(&self) {
         let Session { state, turn, .. } = &*self.session;
         let mut waited_for = None;
@@ -626,7 +638,8 @@ impl Turn {
             let told = turn.notified();
             tokio::pin!(told);
             told.as_mut().enable();
-            let Some(wait) = lock(state).order.wait_of(self.request) else { return };
+            let wait = Some(lock(state)).filter(|state| state.end != End::Over);
+            let Some(wait) = wait.and_then(|state| state.order.wait_of(self.request)) else { return };
             // Being told is no progress by itself: a client that polls would put off the end of patience for ever.
             if waited_for != Some(wait) {
                 waited_for = Some(wait);
@@ -648,6 +661,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         lock(&self.session.state).order.is_over(self.request);
+        self.session.turns.add_permits(1);
         self.session.turn.notify_waiters();
     }
 }
@@ -724,5 +738,41 @@ impl Receiver {
 impl Drop for Receiver {
     fn drop(&mut self) {
         self.session.leave(self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_its_turn_is_bounded_and_ends_with_the_session() {
+        let sessions = Sessions::default();
+        let (session, _) = sessions.open("/app/key/session", &Clock::manual()).expect("there is room");
+        let sending = tokio::spawn({
+            let session = session.clone();
+            async move {
+                let mut sent = 0;
+                // Every second request never comes.
+                while session.send(Some(2 * sent + 1), vec![sent.to_string()]).await {
+                    sent += 1;
+                }
+                sent
+            }
+        });
+        tokio::time::sleep(100 * OVERTAKEN).await;
+        let (waiting, came) = {
+            let state = lock(&session.state);
+            (state.order.waiting.len(), state.sent.iter().map(|sent| sent.text.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(waiting, WAITING_MAX);
+        assert!((90..=100).contains(&came.len()), "{} came", came.len());
+        assert_eq!(came, (0..came.len()).map(|n| n.to_string()).collect::<Vec<_>>(), "in order");
+
+        sessions.end(&session);
+        let sent = sending.await.expect("it ends");
+        assert_eq!(sent as usize, came.len() + WAITING_MAX);
+        tokio::task::yield_now().await;
+        assert_eq!(Arc::strong_count(&session), 1, "nobody else keeps it");
     }
 }
