@@ -85,6 +85,21 @@ async fn apps_change_without_a_restart() {
 }
 
 #[tokio::test]
+async fn who_leaves_without_a_word_is_counted_by_the_rules_of_now() {
+    let server = TestServer::start().await;
+    let (mut stays, mut goes) = (server.connect().await, server.connect().await);
+    for client in [&mut stays, &mut goes] {
+        client.subscribe(&server, "room", None).await;
+    }
+    let mut counted = app();
+    counted.features.subscription_count = true;
+    server.apps.replace(vec![counted]);
+    drop(goes);
+    let count = stays.expect("pusher_internal:subscription_count", "room").await;
+    assert_eq!(count, json!({"subscription_count": 1}));
+}
+
+#[tokio::test]
 async fn only_allowed_origins_connect() {
     let mut app = app();
     app.allowed_origins = AllowedOrigins::parse(["https://shop.example"]).expect("an origin");

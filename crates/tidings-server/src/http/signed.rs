@@ -89,7 +89,8 @@ impl Signed {
 fn body_max(limits: &Limits) -> usize {
     match (limits.event_bytes.max(), limits.events_per_batch.max()) {
         (Some(bytes), Some(events)) => {
-            BODY_MAX.max((6 * bytes as usize + 1024) * events as usize).min(UNLIMITED_BODY_MAX)
+            let most = (6 * bytes as usize + 1024).saturating_mul(events as usize);
+            most.clamp(BODY_MAX, UNLIMITED_BODY_MAX)
         }
         _ => UNLIMITED_BODY_MAX,
     }

@@ -32,6 +32,8 @@ pub(super) struct Channel {
 pub(super) struct State {
     pub(super) roster: Roster,
     pub(super) pace: CountPace,
+    /// The hub looks at `pace` when the time comes.
+    pub(super) counting: bool,
     /// The hub has forgotten this channel: who holds it looks again.
     pub(super) gone: bool,
     slices: Vec<Seated>,

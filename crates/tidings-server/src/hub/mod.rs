@@ -262,11 +262,13 @@ impl Hub {
         let counting = std::mem::take(&mut *lock(&self.counting));
         for channel in counting {
             let mut state = lock(&channel.state);
+            state.counting = false;
             if state.pace.tick(now) {
                 let noted = self.count(&channel, &mut state, rules, now);
                 drop(state);
                 self.fanout.schedule(noted);
             } else if state.pace.next().is_some() {
+                state.counting = true;
                 drop(state);
                 lock(&self.counting).push(channel);
             }
@@ -318,11 +320,10 @@ impl Hub {
         if !counted {
             return Noted::default();
         }
-        let held_back = state.pace.next().is_some();
         if state.pace.changed(state.roster.subscribers(), now) {
             return self.count(channel, state, rules, now);
         }
-        if !held_back {
+        if !std::mem::replace(&mut state.counting, true) {
             lock(&self.counting).push(channel.clone());
         }
         Noted::default()

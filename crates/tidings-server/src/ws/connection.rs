@@ -49,7 +49,7 @@ const CLIENT_EVENT_RATE: u16 = 4301;
 const REFUSALS_PER_SECOND: Limit = Limit::new(10);
 
 /// What a socket may do before others have their turn.
-const TURNS_PER_POLL: usize = 16;
+const TURNS_PER_POLL: usize = 4;
 
 /// Channels that are left before others have their turn.
 const LEAVES_PER_POLL: usize = 128;
@@ -540,7 +540,8 @@ impl Task {
             self.live.sign_out(&self.socket, &user);
         }
         self.leaving.extend(self.connection.leave_all());
-        let app = self.connection.app().clone();
+        // The rules of now: those of the last frame may be old.
+        let app = self.live.app();
         let rest = self.leaving.len().saturating_sub(most);
         for leave in self.leaving.drain(rest..) {
             self.node.leave(&self.live, &self.socket, &app, leave);

@@ -27,8 +27,18 @@ struct Queue {
     /// What the kernel has taken since the start.
     sent: Traffic,
     state: State,
-    /// Nothing is taken in after a close frame.
-    closing: bool,
+    intake: Intake,
+}
+
+/// Whether frames are taken in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Intake {
+    #[default]
+    Open,
+    /// More came than may wait, and was not taken in. Nothing is after it: the socket is about to be closed.
+    Overflowed,
+    /// A close frame is the last.
+    Closed,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,7 +97,7 @@ impl Outbox {
     /// Adds the frames. On an overflow the rest is not taken in: the connection is over.
     pub(crate) fn push<'a>(&self, frames: impl IntoIterator<Item = &'a Frame>) -> Pushed {
         let mut queue = lock(&self.0);
-        if queue.closing {
+        if queue.intake != Intake::Open {
             return Pushed::Nothing;
         }
         let max = match queue.state {
@@ -96,7 +106,9 @@ impl Outbox {
             State::Gone => return Pushed::Nothing,
         };
         for frame in frames {
-            if queue.bytes + frame.len() > max {
+            // Who reads in time takes any frame that there is: a large one waits behind no more than one of its size.
+            if queue.bytes + frame.len() > max.max(2 * frame.len()) {
+                queue.intake = Intake::Overflowed;
                 return Pushed::Overflow;
             }
             queue.bytes += frame.len();
@@ -115,12 +127,14 @@ impl Outbox {
     /// not begun to go out. False if the connection was ending already.
     pub(crate) fn close(&self, close: &Close, drop_waiting: bool) -> bool {
         let mut queue = lock(&self.0);
-        if queue.closing {
+        if queue.intake == Intake::Closed {
             return false;
         }
         if drop_waiting {
-            let begun = usize::from(queue.head_sent > 0);
-            queue.frames.truncate(begun);
+            // While somebody writes, what has begun is in their hands.
+            let begun = usize::from(queue.head_sent > 0).min(queue.frames.len());
+            let dropped: usize = queue.frames.drain(begun..).map(|frame| frame.len()).sum();
+            queue.bytes = queue.bytes.saturating_sub(dropped);
         }
         let error = ServerFrame::before_close(close).map(|frame| Frame::text(&frame.encode()));
         queue.frames.extend(error);
@@ -132,7 +146,7 @@ impl Outbox {
     /// Adds the answer to the peer's close frame; nothing is taken in after it.
     pub(crate) fn close_reply(&self, code: Option<u16>) {
         let mut queue = lock(&self.0);
-        if !queue.closing {
+        if queue.intake != Intake::Closed {
             queue.frames.push(Frame::close_reply(code));
             queue.end();
         }
@@ -220,7 +234,7 @@ impl Queue {
 
     /// A close frame was pushed: the last that goes out.
     fn end(&mut self) {
-        self.closing = true;
+        self.intake = Intake::Closed;
         if let State::Idle = self.state {
             self.state = State::FlushOwed;
         }
@@ -396,14 +410,28 @@ mod tests {
         assert_eq!(outbox.flush(|slices| kernel.write(slices), now), Flushed::Blocked);
         assert_eq!(outbox.push(&big), Pushed::Nothing);
         assert_eq!(outbox.push(&big), Pushed::Overflow);
+        assert_eq!(outbox.push(&frames(&["small"])), Pushed::Nothing);
+        assert_eq!(outbox.sent().1, 2 * big[0].len(), "nothing is taken in after what was not");
         assert!(outbox.close(&Close::SlowConsumer, true));
         assert!(!outbox.close(&Close::SlowConsumer, true));
+        assert_eq!(outbox.sent().1, big[0].len(), "of what waits only what has begun is left");
         assert_eq!(outbox.push(&big), Pushed::Nothing);
         kernel.takes.borrow_mut().push(usize::MAX);
         outbox.resume(|slices| kernel.write(slices), now);
         let got = kernel.got.borrow();
         let rest = got.strip_prefix(&big[0][..]).expect("the frame that had begun is finished");
         assert!(String::from_utf8_lossy(rest).contains("\"code\":4100"));
+    }
+
+    #[test]
+    fn a_frame_is_never_too_large_for_one_who_reads() {
+        let outbox = Outbox::default();
+        let huge = frames(&[&"x".repeat(Outbox::MAX_BYTES_AT_ONCE)]);
+        assert_eq!(outbox.push(&huge), Pushed::FlushOwed);
+        let kernel = Kernel::new(&[10]);
+        assert_eq!(outbox.flush(|slices| kernel.write(slices), now), Flushed::Blocked);
+        assert_eq!(outbox.push(&huge), Pushed::Nothing);
+        assert_eq!(outbox.push(&huge), Pushed::Overflow);
     }
 
     #[test]
