@@ -63,6 +63,9 @@ async fn the_apps_rates_are_told_with_429() {
     app.limits.reads_per_second = Limit::new(2);
     let server = TestServer::start_with(app, Clock::manual()).await;
     let to = |channels: &[&str]| json!({"name": "e", "channels": channels, "data": ""}).to_string();
+    let never = "Too many events: this call has 6, and the app's limit is 5 a second; send it in parts\n";
+    let six = to(&["a", "b", "c", "d", "e", "f"]);
+    assert_eq!(server.post("/apps/1/events", &six).await, (429, never.to_owned()));
     assert_eq!(server.post("/apps/1/events", &to(&["a", "b", "c", "d"])).await.0, 200);
     assert_eq!(server.post("/apps/1/events", &to(&["a", "b"])).await.0, 429);
     assert_eq!(server.post("/apps/1/events", &to(&["a"])).await.0, 200);

@@ -46,13 +46,12 @@ impl Rate {
         self.take_many(1, per_second, now)
     }
 
-    /// Takes `count` from the allowance, or nothing and false if there is less. More than a second's worth is taken from a
-    /// whole allowance, and uses up that of the seconds after it: it would never pass otherwise.
+    /// Takes `count` from the allowance, or nothing and false if there is less.
     pub fn take_many(&mut self, count: u32, per_second: Limit, now: Instant) -> bool {
         let Some(max) = per_second.max() else { return true };
         let cost = Duration::from_secs(1) * count / max;
         let whole_at = self.whole_at.map_or(now, |at| at.max(now)) + cost;
-        if whole_at - now > cost.max(Duration::from_secs(1)) {
+        if whole_at - now > Duration::from_secs(1) {
             return false;
         }
         self.whole_at = Some(whole_at);
@@ -75,23 +74,6 @@ mod tests {
         assert!(rate.take(ten, start + Duration::from_millis(100)));
         assert!(!rate.take(ten, start + Duration::from_millis(100)));
         assert!(Rate::default().take(Limit::NONE, start));
-    }
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "any instant will do to count from")]
-    fn more_than_a_seconds_worth_passes_alone() {
-        let start = Instant::now();
-        let mut rate = Rate::default();
-        let five = Limit::new(5);
-        assert!(rate.take_many(1, five, start));
-        let mut takes =
-            |count, after_ms| rate.take_many(count, five, start + Duration::from_millis(after_ms));
-        assert!(!takes(15, 199));
-        assert!(takes(15, 200));
-        assert!(!takes(1, 2_399));
-        assert!(takes(1, 2_400));
-        assert!(!takes(15, 3_399));
-        assert!(takes(15, 3_400));
     }
 
     #[test]

@@ -32,6 +32,10 @@ pub(crate) enum HttpError {
     Body(String),
     #[error("Too many events: the app's limit per second is reached")]
     TooManyEvents,
+    #[error(
+        "Too many events: this call has {events}, and the app's limit is {max} a second; send it in parts"
+    )]
+    TooManyEventsAtOnce { events: usize, max: u32 },
     #[error("Too many requests: the app's limit per second is reached")]
     TooManyReads,
     #[error("Invalid Idempotency-Key: 1 to 255 printable characters are allowed")]
@@ -67,7 +71,9 @@ impl HttpError {
             }
             HttpError::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             HttpError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
-            HttpError::TooManyEvents | HttpError::TooManyReads => StatusCode::TOO_MANY_REQUESTS,
+            HttpError::TooManyEvents | HttpError::TooManyEventsAtOnce { .. } | HttpError::TooManyReads => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             HttpError::IdempotencyConflict => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }

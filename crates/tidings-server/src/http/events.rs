@@ -55,6 +55,9 @@ async fn finish(
 fn publish(node: &Node, signed: &Signed, triggers: &[Trigger]) -> Result<(), HttpError> {
     let events = triggers.iter().map(|trigger| trigger.channels.len()).sum();
     let per_second = signed.app.limits.backend_events_per_second;
+    if let Some(max) = per_second.max().filter(|_| !per_second.allows(events)) {
+        return Err(HttpError::TooManyEventsAtOnce { events, max });
+    }
     if !signed.live.may_publish(events, per_second, node.clock.now()) {
         return Err(HttpError::TooManyEvents);
     }

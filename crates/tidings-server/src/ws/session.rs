@@ -752,9 +752,9 @@ mod tests {
         let sending = tokio::spawn({
             let session = session.clone();
             async move {
-                let mut sent = 0;
+                let mut sent: usize = 0;
                 // Every second request never comes.
-                while session.send(Some(2 * sent + 1), vec![sent.to_string()]).await {
+                while session.send(Some(2 * sent as u64 + 1), vec![sent.to_string()]).await {
                     sent += 1;
                 }
                 sent
@@ -771,7 +771,7 @@ mod tests {
 
         sessions.end(&session);
         let sent = sending.await.expect("it ends");
-        assert_eq!(sent as usize, came.len() + WAITING_MAX);
+        assert_eq!(sent, came.len() + WAITING_MAX);
         tokio::task::yield_now().await;
         assert_eq!(Arc::strong_count(&session), 1, "nobody else keeps it");
     }
