@@ -110,7 +110,7 @@ impl Metrics {
             HttpError::Auth(error) => self.auth_failures.add(auth_reason(error)),
             HttpError::UnknownApp(_) => self.auth_failures.add("unknown_app"),
             HttpError::TooManyEvents | HttpError::TooManyEventsAtOnce { .. } => {
-                self.rate_limited.add("backend_events")
+                self.rate_limited.add("backend_events");
             }
             HttpError::TooManyReads => self.rate_limited.add("reads"),
             _ => {}
