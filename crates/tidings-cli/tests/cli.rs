@@ -501,7 +501,10 @@ fn subscribing_ends_as_it_is_told() {
     let closed = subscriber.end();
     assert_eq!(closed.code, 1);
     assert!(closed.err.contains("closed the connection with 4100"), "{}", closed.err);
-    assert_eq!(server.running.end().code, 0);
+    let ended = server.running.end();
+    assert_eq!(ended.code, 0);
+    assert!(ended.err.contains(r#""order":"SIGTERM""#), "{}", ended.err);
+    assert!(ended.err.contains(r#""message":"the server has ended""#), "{}", ended.err);
 }
 
 #[test]
@@ -520,7 +523,10 @@ fn drain_has_the_server_leave_and_waits_for_its_end() {
         "{}",
         drained.err
     );
-    assert_eq!(server.running.end().code, 0);
+    let ended = server.running.end();
+    assert_eq!(ended.code, 0);
+    let told = [r#""message":"leaving","order":"tidings drain""#, r#""message":"the server has ended""#];
+    assert!(told.iter().all(|told| ended.err.contains(told)), "{}", ended.err);
     assert!(subscriber.end().err.contains("closed the connection with 4100"));
     let wrong = folder.run(&["drain", "--over", "soon"]);
     assert_eq!(wrong.code, 2);
@@ -533,6 +539,38 @@ fn drain_has_the_server_leave_and_waits_for_its_end() {
     let next = folder.serve(&[]);
     assert_eq!(folder.run(&["drain", "--over=0"]).code, 0);
     assert_eq!(next.running.end().code, 0);
+}
+
+#[test]
+fn the_log_says_why_something_is_refused() {
+    let folder = Folder::new("refusals");
+    let limits = "[apps.limits]\npresence_members = 1\nchannels_per_connection = 2\n";
+    let file = folder.write("t.toml", &config_of("0123456789abcdef", limits));
+    let server = folder.serve(&["--config", &file]);
+    let subscribe = |args: &[&str]| {
+        let args = [&["subscribe", "--config", &file, "--url", &server.url], args].concat();
+        Running::start(&mut folder.tidings(&args, &[]))
+    };
+    let first = subscribe(&["--channel-data={\"user_id\":\"1\"}", "presence-a"]);
+    first.json_line();
+    let refused: [(&[&str], &str); 4] = [
+        (&["#server-to-user-1"], "its connection is not signed in as the user of this channel"),
+        (&["--channel-data={}", "presence-a"], "its channel_data is not valid"),
+        (&["--channel-data={\"user_id\":\"2\"}", "presence-a"], "the app's limit presence_members is reached"),
+        (&["a", "b", "c"], "the app's limit channels_per_connection is reached"),
+    ];
+    for (args, reason) in refused {
+        assert_eq!(subscribe(args).end().code, 1, "{args:?}");
+        server.running.said(reason);
+    }
+    let address = server.url.strip_prefix("http://").expect("an address");
+    for (path, reason) in [
+        ("/api/v1/config/nope", r#""status":404,"reason":"unknown brand""#),
+        ("/Platform/LoginAuthToken", r#""status":405,"reason":"use POST""#),
+    ] {
+        get(address, path);
+        server.running.said(reason);
+    }
 }
 
 /// The status and body of a GET.
