@@ -23,7 +23,7 @@ use tidings_store::Brand;
 
 use crate::{Drain, ServerConfig};
 
-pub use aliases::{AliasedApp, NO_PASSPHRASE, parse_boolean, parse_limit};
+pub use aliases::{AliasedApp, NO_ADAPTER, NO_PASSPHRASE, NO_PREFIX, parse_boolean, parse_limit};
 pub use environment::{Environment, LOG};
 pub use finding::{
     ConfigErrors, Finding, Mistake, MistakeKind, Note, NoteKind, Place, Snippet, Warning, WarningKind,
