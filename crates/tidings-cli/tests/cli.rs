@@ -530,7 +530,7 @@ fn drain_has_the_server_leave_and_waits_for_its_end() {
     assert!(subscriber.end().err.contains("closed the connection with 4100"));
     let wrong = folder.run(&["drain", "--over", "soon"]);
     assert_eq!(wrong.code, 2);
-    assert!(wrong.err.contains("must be a whole number of seconds"), "{}", wrong.err);
+    assert!(wrong.err.contains("must be a time from 0s to 3600s, as in 60s or 5m"), "{}", wrong.err);
     // What a server leaves that is killed does not keep the next from its orders.
     let killed = folder.serve(&[]);
     killed.running.signal("KILL");

@@ -690,8 +690,8 @@ fn variables_with_mistakes() {
     );
     check_variables(
         &[("TIDINGS_DRAIN_DELAY", "2h"), ("TIDINGS_DRAIN_WINDOW", "61m")],
-        "TIDINGS_DRAIN_DELAY: must be a whole number of seconds from 0 to 3600, not \"2h\"\n\
-         TIDINGS_DRAIN_WINDOW: must be a whole number of seconds from 0 to 3600, not 3660",
+        "TIDINGS_DRAIN_DELAY: must be a time from 0s to 3600s, as in 60s or 5m, not \"2h\"\n\
+         TIDINGS_DRAIN_WINDOW: must be a time from 0s to 3600s, as in 60s or 5m, not \"61m\"",
     );
     check_variables(
         &[("TIDINGS_METRICS_SOKETI_NAMES", "maybe")],
@@ -1020,7 +1020,14 @@ t.toml:7:13: key `apps[0].webhooks[0].channels[0]`: \"**a\" is no pattern of cha
     check_webhook(
         "headers = { Content-Type = \"text/plain\" }",
         "
-t.toml:7:28: key `apps[0].webhooks[0].headers.Content-Type`: must be the value of a header that Tidings does not set itself: printable characters, not what stands under Content-Type
+t.toml:7:28: key `apps[0].webhooks[0].headers.Content-Type`: must be under a name that Tidings does not set itself, not \"Content-Type\"
+",
+    );
+    check_webhook(
+        "headers = { \"X Own\" = \"a\", X-Own = \"\\n\" }",
+        "
+t.toml:7:23: key `apps[0].webhooks[0].headers.X Own`: must be under a name that a header can have, without spaces, not \"X Own\"
+t.toml:7:36: key `apps[0].webhooks[0].headers.X-Own`: must be printable characters, not what stands there
 ",
     );
     check_webhook(
