@@ -267,7 +267,9 @@ secret = \"0123456789abcdef\"
         let mistakes = |env: &str| dotenv::read(env).err().expect("mistakes");
         assert_eq!(
             mistakes("APP_NAME=Shop\n"),
-            ["it names no app: a soketi JSON file is expected, or a .env with PUSHER_APP_ID, REVERB_APP_ID or the like"]
+            [
+                "it names no app: a soketi JSON file is expected, or a .env with PUSHER_APP_ID, REVERB_APP_ID or the like"
+            ]
         );
         assert_eq!(
             mistakes(&format!("REVERB_APP_ID=2\n{}", env.replace("BROADCAST_DRIVER", "X"))),

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use super::{Draft, DraftApp};
 use tidings_server::config::{AliasedApp, Described, Environment, Mistake, MistakeKind, Place, describe};
 
-const NO_APP: &str =
-    "it names no app: a soketi JSON file is expected, or a .env with PUSHER_APP_ID, REVERB_APP_ID or the like";
+const NO_APP: &str = "it names no app: a soketi JSON file is expected, or a .env with PUSHER_APP_ID, REVERB_APP_ID or the like";
 const DECIDES: &str =
     "BROADCAST_CONNECTION: with pusher or reverb here the other's variables are passed over";
 

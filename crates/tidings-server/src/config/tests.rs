@@ -573,7 +573,8 @@ fn a_certificate_that_cannot_be_used_is_told_where_it_is_named_and_beside_other_
     // Whoever does not need it does not read it.
     let flags = Flags { config: Some(file.0.clone()), server: Layer::default() };
     Config::load(&flags, &Environment::default()).expect("no mistake");
-    let whole = fs::read_to_string(&file.0).expect("written") + "[metrics]\nport = 6001\n[server]\nprot = 1\n";
+    let whole =
+        fs::read_to_string(&file.0).expect("written") + "[metrics]\nport = 6001\n[server]\nprot = 1\n";
     fs::write(&file.0, whole).expect("written");
     let expected = format!(
         "{0}:2:8: key `tls.cert`: /nowhere/c.pem cannot be read: No such file or directory (os error 2)
@@ -600,7 +601,11 @@ fn metrics_have_a_port_of_their_own() {
             format!("key `metrics.port`: is 7000, as `{key}` is; choose another port for one of the two")
         };
         let mistakes = Config::load(&flags, &Environment::default()).map(drop);
-        assert_eq!(mistakes.map_err(|errors| errors.to_string()), key.map(expected).map_or(Ok(()), Err), "{text}");
+        assert_eq!(
+            mistakes.map_err(|errors| errors.to_string()),
+            key.map(expected).map_or(Ok(()), Err),
+            "{text}"
+        );
     };
     let same = Some("server.port");
     check("[server]\nport = 7000\n[metrics]\nport = 7000\n", same);
