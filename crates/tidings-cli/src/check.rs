@@ -49,6 +49,7 @@ fn findings<K: std::fmt::Display>(findings: &[Finding<K>]) -> Vec<Value> {
 fn finding<K: std::fmt::Display>(finding: &Finding<K>) -> Value {
     let (line, column, key) = match &finding.place {
         Place::Line { line, column, key, .. } => (Some(line), Some(column), key.as_deref()),
+        Place::Key(key) => (None, None, Some(*key)),
         Place::File(_) | Place::Variable(_) => (None, None, None),
     };
     json!({"line": line, "column": column, "key": key, "message": finding.kind.to_string()})

@@ -105,6 +105,7 @@ async fn answer(mut stream: UnixStream, configured: Drain, orders: mpsc::Sender<
         let _ = stream.write_all(b"unknown order\n").await;
         return;
     };
+    tracing::info!(order = "tidings drain", "leaving");
     let drain = Drain { window: leave.over.unwrap_or(configured.window), ..configured };
     // A server that takes no orders any more is about to end.
     let _ = orders.send(drain).await;

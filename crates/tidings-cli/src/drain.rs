@@ -1,6 +1,6 @@
 //! `tidings drain`
 
-use std::{io, time::Duration};
+use std::{fs, io, os::unix::fs::MetadataExt as _, time::Duration};
 
 use clap::Args;
 use tokio::runtime;
@@ -32,6 +32,10 @@ pub(super) fn run(args: &DrainArgs, environment: &Environment) -> Result<Exit, C
     ordered.map_err(|source| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             CliError::NotRunning { data_dir: data_dir.clone() }
+        }
+        io::ErrorKind::PermissionDenied => {
+            let owner = fs::metadata(&data_dir).ok().map(|directory| directory.uid());
+            CliError::NotOurs { data_dir: data_dir.clone(), owner }
         }
         _ => CliError::Input { what: "the server's answer".to_owned(), source },
     })?;

@@ -11,7 +11,7 @@ use tidings_protocol::{channel::ChannelNameError, socket_id::SocketIdError};
 use tidings_store::StoreError;
 
 use super::{Exit, target::Target};
-use tidings_server::config::ConfigErrors;
+use tidings_server::{config::ConfigErrors, tls::CertificateError};
 
 /// Why a verb could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -77,7 +77,7 @@ pub(super) enum CliError {
     #[error("there is a brand with {what} already; choose another")]
     BrandTaken { what: String },
     /// A notification says nothing, or something that cannot be.
-    #[error(transparent)]
+    #[error("{}", content(.0))]
     Content(#[from] ContentError),
     /// A text is no channel name.
     #[error(transparent)]
@@ -117,13 +117,38 @@ pub(super) enum CliError {
     /// No server has this data directory in use.
     #[error("no server runs with the data directory {}; name another one with --data-dir or TIDINGS_DATA_DIR", .data_dir.display())]
     NotRunning { data_dir: PathBuf },
-    /// The server's certificate is not believed, or it speaks no TLS.
+    /// A server has this data directory in use, and takes no orders of this user.
+    #[error(
+        "the server with the data directory {} takes orders only of {}; run this as that user, or send the server SIGTERM",
+        .data_dir.display(), whom(*.owner)
+    )]
+    NotOurs { data_dir: PathBuf, owner: Option<u32> },
+    /// There is no certificate to believe.
+    #[error(
+        "--ca has no meaning for {target}, where TLS is not spoken; give its address as https with --url"
+    )]
+    CaWithoutTls { target: Target },
+    /// The certificates to believe cannot be read.
+    #[error(transparent)]
+    Ca(#[from] CertificateError),
+    /// TLS was begun where it is not spoken.
+    #[error("{target} does not speak TLS; write its address with http")]
+    SpeaksPlain { target: Target },
+    /// HTTP was begun where something else is spoken.
+    #[error("{target} does not answer with HTTP; if it speaks TLS, write its address with https")]
+    NoHttp { target: Target },
+    /// There are no websockets there.
+    #[error(
+        "no client can connect to {target}: it has no websockets; name the server's own port, not that of its metrics"
+    )]
+    NoSockets { target: Target },
+    /// The server's certificate is not believed, or the two do not come to agree.
     #[error(
         "cannot speak TLS with {target}: {reason}; give the file of its certificate, or of the authority that vouches for it, with --ca"
     )]
     NoTls { target: Target, reason: String },
     /// The server said no.
-    #[error("the server refused with {status}: {message}")]
+    #[error("the server refused with {status}: {}", refusal(.message))]
     Refused { status: u16, message: String },
     /// The server ended the connection.
     #[error("the server closed the connection with {code}: {message}")]
@@ -152,13 +177,19 @@ impl CliError {
             | CliError::WhichBrand { .. }
             | CliError::UnknownBrand { .. }
             | CliError::BrandTaken { .. }
+            | CliError::CaWithoutTls { .. }
+            | CliError::Ca(_)
             | CliError::Content(_)
             | CliError::Channel(_)
             | CliError::SocketId { .. }
             | CliError::NoMember { .. } => Exit::Usage,
-            CliError::Unreachable { .. } | CliError::NoTls { .. } | CliError::NotRunning { .. } => {
-                Exit::Unreachable
-            }
+            CliError::Unreachable { .. }
+            | CliError::NoTls { .. }
+            | CliError::SpeaksPlain { .. }
+            | CliError::NoHttp { .. }
+            | CliError::NoSockets { .. }
+            | CliError::NotOurs { .. }
+            | CliError::NotRunning { .. } => Exit::Unreachable,
             CliError::Store(_)
             | CliError::Broken
             | CliError::Bind { .. }
@@ -205,6 +236,28 @@ fn bind_reason(error: &io::Error) -> String {
         }
         _ => error.to_string(),
     }
+}
+
+/// What the server said, but for a signature: the command line signs as is right, so only its secret can be wrong.
+pub(super) fn refusal(message: &str) -> &str {
+    if message.starts_with("Invalid signature") {
+        "Invalid signature: the app's secret here is not the server's; run this with the server's --config or --data-dir"
+    } else {
+        message
+    }
+}
+
+fn content(error: &ContentError) -> String {
+    match error {
+        ContentError::None => {
+            "the notification says nothing; give it a title, a message or a --link".to_owned()
+        }
+        ContentError::Field { .. } => error.to_string(),
+    }
+}
+
+fn whom(owner: Option<u32>) -> String {
+    owner.map_or_else(|| "the user that it runs as".to_owned(), |id| format!("the user with the id {id}"))
 }
 
 /// A path that can be found from everywhere.

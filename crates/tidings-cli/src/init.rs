@@ -267,11 +267,16 @@ secret = \"0123456789abcdef\"
         let mistakes = |env: &str| dotenv::read(env).err().expect("mistakes");
         assert_eq!(
             mistakes("APP_NAME=Shop\n"),
-            ["it names no app: there is no PUSHER_APP_ID, REVERB_APP_ID or the like"]
+            [
+                "it names no app: a soketi JSON file is expected, or a .env with PUSHER_APP_ID, REVERB_APP_ID or the like"
+            ]
         );
         assert_eq!(
             mistakes(&format!("REVERB_APP_ID=2\n{}", env.replace("BROADCAST_DRIVER", "X"))),
-            ["REVERB_APP_ID: PUSHER_APP_ID says otherwise; let one of the two say it"]
+            [
+                "REVERB_APP_ID: PUSHER_APP_ID says otherwise; let one of the two say it",
+                "BROADCAST_CONNECTION: with pusher or reverb here the other's variables are passed over"
+            ]
         );
     }
 
@@ -285,6 +290,11 @@ secret = \"0123456789abcdef\"
             "metrics": {"prometheus": {"prefix": "ws_"}},
             "webhooks": {"batching": {"duration": 50}},
             "adapter": {"driver": "redis"},
+            "database.redis.host": "redis",
+            "pathPrefix": "/ws",
+            "cors": {"origin": "*"},
+            "madeUp": 1,
+            "prot": 1,
             "shutdownGracePeriod": 3500,
             "eventLimits": {"maxPayloadInKb": "20"},
             "appManager.array.apps": [
@@ -308,7 +318,12 @@ secret = \"0123456789abcdef\"
 # debug: TIDINGS_LOG=debug has more logged
 # metrics.prometheus.prefix: soketi's names are told with its own prefix
 # webhooks.batching.duration: nothing waits for a batch to fill
-# adapter: it has no meaning here
+# adapter: several nodes do not share their channels here; run one
+# cors: it has no meaning here
+# database.redis.host: apps and webhooks are kept in the data directory, and in no other database
+# madeUp: unknown key
+# pathPrefix: there is no path prefix here; clients and backends connect without one
+# prot: unknown key; did you mean `port`?
 # webhooks go to public addresses, and to networks that [outbound] allow names
 
 [server]

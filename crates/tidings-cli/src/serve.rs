@@ -157,7 +157,11 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
         // Its file is removed with it.
         let _ = control.await;
     }
-    if is_broken { Err(CliError::Broken) } else { Ok(()) }
+    if is_broken {
+        return Err(CliError::Broken);
+    }
+    tracing::info!("the server has ended");
+    Ok(())
 }
 
 /// Has the server leave when its store is broken, and sees to it that it ends: whoever supervises it starts another.
@@ -239,8 +243,8 @@ async fn reload_on(mut hangup: Signal, reload: mpsc::SyncSender<()>) {
 impl EndSignals {
     /// The first has the server leave as configured, the second hastens it, the third ends the process.
     async fn pass_on(mut self, configured: Drain, orders: orders::Sender<Drain>) {
-        self.next().await;
-        tracing::info!("leaving; a second signal hastens it");
+        let order = self.next().await;
+        tracing::info!(order, "leaving; a second signal hastens it");
         // A server that takes no orders any more is about to end.
         let _ = orders.send(configured).await;
         self.next().await;
@@ -250,10 +254,10 @@ impl EndSignals {
         std::process::exit(130);
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
         }
     }
 }

@@ -14,13 +14,15 @@ use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
         self, Message,
+        error::ProtocolError,
+        http::StatusCode,
         protocol::{CloseFrame, frame::coding::CloseCode},
     },
 };
 
 use super::{
     ConfigArgs, Exit,
-    error::CliError,
+    error::{CliError, refusal},
     known, print_line,
     target::{self, Target},
 };
@@ -71,7 +73,7 @@ pub(super) fn run(args: SubscribeArgs, environment: &Environment) -> Result<Exit
     }
     let config = args.config.load(environment)?;
     let app = known::choose(known::all(&config)?, args.app.as_deref(), &config)?;
-    let target = Target::choose(args.url.clone(), args.ca.clone(), &config);
+    let target = Target::choose(args.url.clone(), args.ca.clone(), &config)?;
     target::block_on(async {
         let socket = open(&target, &app).await?;
         let wishes = Wishes {
@@ -117,11 +119,15 @@ async fn open(target: &Target, app: &App) -> Result<WebSocketStream<Stream>, Cli
     let url = format!("{scheme}://{}/app/{}?{query}", target.authority(), app.key);
     match timeout(ANSWER_TIMEOUT, client_async(url, stream)).await {
         Ok(Ok((socket, _))) => Ok(socket),
+        Ok(Err(tungstenite::Error::Http(reply))) if reply.status() == StatusCode::NOT_FOUND => {
+            Err(CliError::NoSockets { target: target.clone() })
+        }
         Ok(Err(tungstenite::Error::Http(reply))) => {
-            let message =
-                reply.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
+            let message = reply.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            let message = message.trim().to_owned();
             Err(CliError::Refused { status: reply.status().as_u16(), message })
         }
+        Ok(Err(tungstenite::Error::Protocol(ProtocolError::HttparseError(_)))) => Err(target.no_http()),
         Ok(Err(error)) => Err(target.unreachable(error)),
         Err(_) => Err(target.unreachable("no answer")),
     }
@@ -200,11 +206,12 @@ impl Session {
                 // Where a close follows it says more.
                 let data = inner(&frame["data"]);
                 if !data["code"].as_u64().is_some_and(|code| (4000..4300).contains(&code)) {
-                    return Err(CliError::NotAllowed(said(&data["message"])));
+                    return Err(CliError::NotAllowed(refusal(&said(&data["message"])).to_owned()));
                 }
             }
             "pusher:subscription_error" => {
                 let message = said(&inner(&frame["data"])["error"]);
+                let message = refusal(&message);
                 return Err(CliError::NotAllowed(format!("{}: {message}", said(&frame["channel"]))));
             }
             _ => {

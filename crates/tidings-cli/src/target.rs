@@ -15,7 +15,11 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, runtime, time::timeout};
 
 use super::error::CliError;
-use tidings_server::{Stream, config::Config, tls};
+use tidings_server::{
+    Stream,
+    config::Config,
+    tls::{self, ConnectError},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -79,12 +83,22 @@ impl Target {
     }
 
     /// The one that was given, or that of the configuration; with a file, its certificates are believed.
-    pub(super) fn choose(given: Option<Self>, ca: Option<PathBuf>, config: &Config) -> Self {
-        let mut target = given.unwrap_or_else(|| Self::of(config));
-        if let (Security::Tls(believed), Some(ca)) = (&mut target.security, ca) {
-            *believed = Believed::Those(ca);
+    ///
+    /// # Errors
+    /// [`CliError::CaWithoutTls`] for a file where no certificate is shown.
+    pub(super) fn choose(
+        given: Option<Self>,
+        ca: Option<PathBuf>,
+        config: &Config,
+    ) -> Result<Self, CliError> {
+        let target = given.unwrap_or_else(|| Self::of(config));
+        match (&target.security, ca) {
+            (_, None) => Ok(target),
+            (Security::Plain, Some(_)) => Err(CliError::CaWithoutTls { target }),
+            (Security::Tls(_), Some(ca)) => {
+                Ok(Target { security: Security::Tls(Believed::Those(ca)), ..target })
+            }
         }
-        target
     }
 
     /// The same at the port that was taken.
@@ -126,7 +140,11 @@ impl Target {
         if !self.is_tls() {
             return Ok(Stream::Plain(tcp));
         }
-        tls::connect(tcp, &self.host, self.ca()).await.map_err(|error| self.no_tls(error))
+        tls::connect(tcp, &self.host, self.ca()).await.map_err(|error| match error {
+            ConnectError::Known(error) => CliError::Ca(error),
+            ConnectError::Plain => CliError::SpeaksPlain { target: self.clone() },
+            error => CliError::NoTls { target: self.clone(), reason: error.to_string() },
+        })
     }
 
     /// Posts JSON. A reply of whatever status is a reply.
@@ -139,7 +157,9 @@ impl Target {
 
     async fn exchange(&self, path_and_query: &str, body: String) -> Result<Reply, CliError> {
         let stream = self.connect().await?;
-        let broken = |error: hyper::Error| self.unreachable(error);
+        let broken = |error: hyper::Error| {
+            if error.is_parse() { self.no_http() } else { self.unreachable(error) }
+        };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
         tokio::spawn(connection);
         let request = Request::post(path_and_query)
@@ -157,8 +177,9 @@ impl Target {
         CliError::Unreachable { target: self.clone(), reason: reason.to_string() }
     }
 
-    fn no_tls(&self, reason: impl fmt::Display) -> CliError {
-        CliError::NoTls { target: self.clone(), reason: reason.to_string() }
+    /// What it answers is not HTTP.
+    pub(super) fn no_http(&self) -> CliError {
+        CliError::NoHttp { target: self.clone() }
     }
 
     /// `host:port`.

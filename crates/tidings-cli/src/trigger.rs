@@ -68,7 +68,7 @@ pub(super) fn run(args: TriggerArgs, environment: &Environment) -> Result<Exit, 
         body["socket_id"] = socket_id.into();
     }
     let body = body.to_string();
-    let target = Target::choose(args.url, args.ca, &config);
+    let target = Target::choose(args.url, args.ca, &config)?;
     let path = signed_path(&app, &body, Clock::system().unix().as_secs());
     let reply = target::block_on(target.post(&path, body))?;
     if reply.status != 200 {

@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::Value;
 use tidings_server::Clock;
 
@@ -160,6 +161,16 @@ struct Server {
 }
 
 impl Server {
+    /// The address of its metrics.
+    fn metrics(&self) -> String {
+        soon("the address of the metrics is told", || {
+            let err = self.running.err.lock().expect("no panic").clone();
+            let line = err.lines().find(|line| line.contains("metrics are served"))?.to_owned();
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            Some(line["address"].as_str().expect("a text").to_owned())
+        })
+    }
+
     /// What stands behind a name on the first screen.
     fn shown(&self, name: &str) -> &str {
         let line = self.screen.lines().find_map(|line| line.trim_start().strip_prefix(name)).expect(name);
@@ -501,7 +512,10 @@ fn subscribing_ends_as_it_is_told() {
     let closed = subscriber.end();
     assert_eq!(closed.code, 1);
     assert!(closed.err.contains("closed the connection with 4100"), "{}", closed.err);
-    assert_eq!(server.running.end().code, 0);
+    let ended = server.running.end();
+    assert_eq!(ended.code, 0);
+    assert!(ended.err.contains(r#""order":"SIGTERM""#), "{}", ended.err);
+    assert!(ended.err.contains(r#""message":"the server has ended""#), "{}", ended.err);
 }
 
 #[test]
@@ -520,11 +534,14 @@ fn drain_has_the_server_leave_and_waits_for_its_end() {
         "{}",
         drained.err
     );
-    assert_eq!(server.running.end().code, 0);
+    let ended = server.running.end();
+    assert_eq!(ended.code, 0);
+    let told = [r#""message":"leaving","order":"tidings drain""#, r#""message":"the server has ended""#];
+    assert!(told.iter().all(|told| ended.err.contains(told)), "{}", ended.err);
     assert!(subscriber.end().err.contains("closed the connection with 4100"));
     let wrong = folder.run(&["drain", "--over", "soon"]);
     assert_eq!(wrong.code, 2);
-    assert!(wrong.err.contains("must be a whole number of seconds"), "{}", wrong.err);
+    assert!(wrong.err.contains("must be a time from 0s to 3600s, as in 60s or 5m"), "{}", wrong.err);
     // What a server leaves that is killed does not keep the next from its orders.
     let killed = folder.serve(&[]);
     killed.running.signal("KILL");
@@ -533,6 +550,41 @@ fn drain_has_the_server_leave_and_waits_for_its_end() {
     let next = folder.serve(&[]);
     assert_eq!(folder.run(&["drain", "--over=0"]).code, 0);
     assert_eq!(next.running.end().code, 0);
+}
+
+#[test]
+fn the_log_says_why_something_is_refused() {
+    let folder = Folder::new("refusals");
+    let limits = "[apps.limits]\npresence_members = 1\nchannels_per_connection = 2\n";
+    let file = folder.write("t.toml", &config_of("0123456789abcdef", limits));
+    let server = folder.serve(&["--config", &file]);
+    let subscribe = |args: &[&str]| {
+        let args = [&["subscribe", "--config", &file, "--url", &server.url], args].concat();
+        Running::start(&mut folder.tidings(&args, &[]))
+    };
+    let first = subscribe(&["--channel-data={\"user_id\":\"1\"}", "presence-a"]);
+    first.json_line();
+    let refused: [(&[&str], &str); 4] = [
+        (&["#server-to-user-1"], "its connection is not signed in as the user of this channel"),
+        (&["--channel-data={}", "presence-a"], "its channel_data is not valid"),
+        (
+            &["--channel-data={\"user_id\":\"2\"}", "presence-a"],
+            "the app's limit presence_members is reached",
+        ),
+        (&["a", "b", "c"], "the app's limit channels_per_connection is reached"),
+    ];
+    for (args, reason) in refused {
+        assert_eq!(subscribe(args).end().code, 1, "{args:?}");
+        server.running.said(reason);
+    }
+    let address = server.url.strip_prefix("http://").expect("an address");
+    for (path, reason) in [
+        ("/api/v1/config/nope", r#""status":404,"reason":"unknown brand""#),
+        ("/Platform/LoginAuthToken", r#""status":405,"reason":"use POST""#),
+    ] {
+        get(address, path);
+        server.running.said(reason);
+    }
 }
 
 /// The status and body of a GET.
@@ -551,12 +603,7 @@ fn get(address: &str, path: &str) -> (String, String) {
 fn metrics_have_a_listener_of_their_own() {
     let folder = Folder::new("metrics");
     let server = folder.serve_with(&[], &[("TIDINGS_METRICS_SOKETI_NAMES", "true")]);
-    let address = soon("the address of the metrics is told", || {
-        let err = server.running.err.lock().expect("no panic").clone();
-        let line = err.lines().find(|line| line.contains("metrics are served"))?.to_owned();
-        let line: Value = serde_json::from_str(&line).expect("JSON");
-        Some(line["address"].as_str().expect("a text").to_owned())
-    });
+    let address = server.metrics();
     assert!(address.starts_with("127.0.0.1:"), "{address}");
     let (status, metrics) = get(&address, "/metrics");
     assert_eq!(status, "200");
@@ -757,6 +804,44 @@ fn a_server_that_is_not_there() {
 }
 
 #[test]
+fn an_address_or_a_secret_that_is_not_the_servers_is_told_as_that() {
+    let folder = Folder::new("astray");
+    let file = folder.write("t.toml", &config_of("0123456789abcdef", ""));
+    let other = folder.write("other.toml", &config_of("fedcba9876543210", ""));
+    let key = KeyPair::generate().expect("a key");
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let cert = folder.write("cert.pem", &params.self_signed(&key).expect("a certificate").pem());
+    let tls =
+        format!("[tls]\ncert = \"{cert}\"\nkey = \"{}\"", folder.write("key.pem", &key.serialize_pem()));
+    let tls = folder.write("tls.toml", &(config_of("0123456789abcdef", "") + &tls));
+    let plain = folder.serve(&["--config", &file]);
+    let tls = folder.serve(&["--config", &tls, "--data-dir", "tls"]);
+    let metrics = format!("http://{}", plain.metrics());
+    let by_tls = plain.url.replace("http:", "https:");
+    let without_tls = tls.url.replace("https:", "http:");
+    let check = |config: &str, verb: &str, args: &[&str], code: i32, expected: &str| {
+        let rest: &[&str] = if verb == "trigger" { &["private-a", "hello"] } else { &["private-a"] };
+        let ended = folder.run(&[&[verb, "--config", config, "--url"], args, rest].concat());
+        assert_eq!(
+            (ended.code, ended.err.contains(expected)),
+            (code, true),
+            "{args:?} {expected}: {}",
+            ended.err
+        );
+    };
+    for verb in ["trigger", "subscribe"] {
+        check(&file, verb, &[&by_tls], 3, "does not speak TLS; write its address with http\n");
+        check(&file, verb, &[&without_tls], 3, "if it speaks TLS, write its address with https\n");
+        check(&file, verb, &[&tls.url, "--ca", "nope.pem"], 2, "tidings: nope.pem cannot be read: ");
+        check(&file, verb, &[&tls.url], 3, "its certificate is its own authority, and not a known one; give");
+        check(&file, verb, &[&plain.url, "--ca", "nope.pem"], 2, "--ca has no meaning for http://127.0.0.1:");
+        check(&other, verb, &[&plain.url], 1, "the app's secret here is not the server's");
+    }
+    check(&file, "subscribe", &[&metrics], 3, "not that of its metrics\n");
+}
+
+#[test]
 fn a_signature_is_explained() {
     let folder = Folder::new("explain");
     folder.run(&["apps", "add", "--id=9"]);
@@ -860,6 +945,9 @@ fn brands_are_added_and_a_running_server_knows_them() {
     assert!(inbox.out.starts_with("2 unread, 2 unseen, 2 in all\n"), "{}", inbox.out);
     let nobody = folder.run(&["inbox", "--brand", "2", "u-2"]);
     assert_eq!((nobody.code, nobody.out.as_str()), (1, ""));
+    let empty = folder.run(&["notify", "--brand", "2", "u-1", ""]);
+    assert_eq!(empty.code, 2);
+    assert!(empty.err.contains("give it a title, a message or a --link"), "{}", empty.err);
     let refused = folder.run(&["notify", "--brand", "2", "--link", "javascript:x", "u-1", "Hello"]);
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains("bad field button_link"), "{}", refused.err);

@@ -468,12 +468,15 @@ fn refused(refusal: &Refusal, nothing: Nothing) -> Reply {
         Refusal::MessageIdMissing => (400, "MessageId missing"),
         Refusal::NotFound => (404, "notification not found"),
         Refusal::UnknownBrand => {
-            return http::json(StatusCode::NOT_FOUND, &json!({"error": "unknown brand"}));
+            return http::unknown_brand();
         }
-        Refusal::UnknownPath => return http::json(StatusCode::NOT_FOUND, &body("not found")),
+        Refusal::UnknownPath => {
+            let reply = http::json(StatusCode::NOT_FOUND, &body("not found"));
+            return http::because(reply, "there is no such path");
+        }
         Refusal::Method(allowed) => {
             let reply = http::json(StatusCode::METHOD_NOT_ALLOWED, &body("method not allowed"));
-            return http::use_method(reply, allowed);
+            return http::use_method(http::because(reply, format!("use {allowed}")), allowed);
         }
         Refusal::Store(error) => {
             let body = json!({"Data": null, "Success": false, "Errors": ["internal error"]});
@@ -490,13 +493,14 @@ fn refused(refusal: &Refusal, nothing: Nothing) -> Reply {
 
 /// Our own trouble: passing or not.
 fn unavailable(error: &StoreError, body: &Value) -> Reply {
-    if http::is_passing(error) {
+    let reply = if http::is_passing(error) {
         tracing::warn!(%error, "the inbox has no time for a call");
         http::later(http::json(StatusCode::SERVICE_UNAVAILABLE, body))
     } else {
         tracing::error!(%error, "the inbox cannot carry out a call");
         http::json(StatusCode::INTERNAL_SERVER_ERROR, body)
-    }
+    };
+    http::because(reply, "the store did not carry it out")
 }
 
 #[cfg(test)]

@@ -139,7 +139,10 @@ impl Inbox {
         let shown = mount.clone().or_else(named).or_else(|| self.brands.first());
         let (method, segments) = (parts.method.clone(), segments.iter().map(ToString::to_string).collect());
         let mut reply = if prefix.is_some() && mount.is_none() {
-            unknown_brand(door)
+            match door {
+                Door::Fusion | Door::Onsite => unknown_brand(),
+                Door::Own | Door::Admin => Problem::NotFound("brand").reply(),
+            }
         } else {
             match door {
                 Door::Fusion | Door::Own if method == Method::OPTIONS => empty(StatusCode::NO_CONTENT),
@@ -253,13 +256,9 @@ fn shared_with_pages(mut reply: Reply, origin: Option<&HeaderValue>, brand: Opti
     reply
 }
 
-fn unknown_brand(door: Door) -> Reply {
-    match door {
-        Door::Fusion | Door::Onsite => {
-            json(StatusCode::NOT_FOUND, &serde_json::json!({"error": "unknown brand"}))
-        }
-        Door::Own | Door::Admin => Problem::NotFound("brand").reply(),
-    }
+/// The CRM's calls are told in its form.
+pub(crate) fn unknown_brand() -> Reply {
+    because(json(StatusCode::NOT_FOUND, &serde_json::json!({"error": "unknown brand"})), "unknown brand")
 }
 
 /// Some senders' tools begin every text with it; JSON has none.

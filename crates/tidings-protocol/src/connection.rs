@@ -468,12 +468,14 @@ impl SubscribeError {
     fn kind(&self) -> Option<SubscriptionErrorKind> {
         match self {
             SubscribeError::Existing => None,
-            SubscribeError::NotThatUser | SubscribeError::Auth(_) => Some(SubscriptionErrorKind::Auth),
+            SubscribeError::NotThatUser => Some(SubscriptionErrorKind::NotThatUser),
+            SubscribeError::Auth(_) => Some(SubscriptionErrorKind::Auth),
+            SubscribeError::Invalid(_) => Some(SubscriptionErrorKind::Name),
             SubscribeError::Member(MemberError::InfoTooBig { .. }) => Some(SubscriptionErrorKind::TooLarge),
-            SubscribeError::Member(_) | SubscribeError::Invalid(_) => Some(SubscriptionErrorKind::Invalid),
-            SubscribeError::Full(_) | SubscribeError::TooMany { .. } => {
-                Some(SubscriptionErrorKind::LimitReached)
-            }
+            SubscribeError::Member(MemberError::Missing) => Some(SubscriptionErrorKind::NoMember),
+            SubscribeError::Member(_) => Some(SubscriptionErrorKind::Member),
+            SubscribeError::Full(_) => Some(SubscriptionErrorKind::Full),
+            SubscribeError::TooMany { .. } => Some(SubscriptionErrorKind::TooManyChannels),
         }
     }
 }

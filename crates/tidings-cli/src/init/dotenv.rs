@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Draft, DraftApp};
-use tidings_server::config::{AliasedApp, Described, Environment, describe};
+use tidings_server::config::{AliasedApp, Described, Environment, Mistake, MistakeKind, Place, describe};
+
+const NO_APP: &str = "it names no app: a soketi JSON file is expected, or a .env with PUSHER_APP_ID, REVERB_APP_ID or the like";
+const DECIDES: &str =
+    "BROADCAST_CONNECTION: with pusher or reverb here the other's variables are passed over";
 
 /// Makes a draft of it.
 ///
@@ -21,16 +25,31 @@ pub(super) fn read(text: &str) -> Result<Draft, Vec<String>> {
     };
     variables.retain(|name, _| unused.is_none_or(|unused| !name.starts_with(unused)));
     let environment: Environment = variables.into_iter().collect();
-    let Described { server, app, notes, warnings } = describe(&environment)
-        .map_err(|errors| errors.mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let Described { server, app, notes, warnings } = describe(&environment).map_err(|errors| {
+        let mut lines: Vec<_> = errors.mistakes.iter().map(ToString::to_string).collect();
+        if errors.mistakes.iter().any(is_between_broadcasters) {
+            lines.push(DECIDES.to_owned());
+        }
+        lines
+    })?;
     let Some(AliasedApp { id, key, secret, settings, webhooks, .. }) = app else {
-        return Err(vec!["it names no app: there is no PUSHER_APP_ID, REVERB_APP_ID or the like".to_owned()]);
+        return Err(vec![NO_APP.to_owned()]);
     };
     let notes = notes.iter().filter(|note| !note.kind.is_taken()).map(ToString::to_string);
     let notes = notes.chain(warnings.iter().map(ToString::to_string)).collect();
     let tls = server.tls.as_ref().map(|tls| (tls.cert().to_owned(), tls.key().to_owned()));
     let apps = vec![DraftApp { id, key, secret, settings, webhooks }];
     Ok(Draft { server, tls, apps, notes })
+}
+
+/// Whether it is that a variable of Reverb and one of Pusher differ.
+fn is_between_broadcasters(mistake: &Mistake) -> bool {
+    match (&mistake.place, &mistake.kind) {
+        (Place::Variable(name), MistakeKind::Contradicts { other }) => {
+            name.starts_with("REVERB_") && other.starts_with("PUSHER_")
+        }
+        _ => false,
+    }
 }
 
 /// The variables: a line each, with or without quotes, and `${NAME}` for what was said before.

@@ -8,8 +8,8 @@ use tidings_store::AppSettings;
 
 use super::{Draft, DraftApp};
 use tidings_server::config::{
-    MistakeKind, NO_PASSPHRASE, SoketiWebhooks, parse_boolean, parse_host, parse_id, parse_key, parse_limit,
-    parse_port, parse_secret, read_webhooks,
+    MistakeKind, NO_ADAPTER, NO_PASSPHRASE, NO_PREFIX, SoketiWebhooks, nearest, parse_boolean, parse_host,
+    parse_id, parse_key, parse_limit, parse_port, parse_secret, read_webhooks,
 };
 
 const APPS: &str = "appManager.array.apps";
@@ -32,6 +32,24 @@ const NOT_TAKEN: [(&str, &str); 3] = [
     ("metrics.prometheus.prefix", "soketi's names are told with its own prefix"),
     ("webhooks.batching.duration", "nothing waits for a batch to fill"),
 ];
+/// soketi's other keys, and why they are not taken.
+const OTHERS: [(&str, &str); 14] = [
+    ("adapter", NO_ADAPTER),
+    ("cache", NO_MEANING),
+    ("channelLimits", NO_MEANING),
+    ("cluster", NO_ADAPTER),
+    ("cors", NO_MEANING),
+    ("database", "apps and webhooks are kept in the data directory, and in no other database"),
+    ("databasePooling", NO_MEANING),
+    ("httpApi", NO_MEANING),
+    ("instance", NO_MEANING),
+    ("mode", NO_MEANING),
+    ("pathPrefix", NO_PREFIX),
+    ("queue", "webhooks wait in the data directory, and in no other queue"),
+    ("rateLimiter", NO_MEANING),
+    ("userAuthenticationTimeout", NO_MEANING),
+];
+const NO_MEANING: &str = "it has no meaning here";
 /// soketi's own defaults, in its units of 1024 bytes.
 const EVENT_KILOBYTES: u32 = 100;
 const MEMBER_KILOBYTES: u32 = 2;
@@ -79,8 +97,9 @@ impl Reader {
         }
         let not_taken = NOT_TAKEN.iter().filter(|(key, _)| at(file, key).is_some());
         self.notes.extend(not_taken.map(|(key, why)| format!("{key}: {why}")));
-        let unknown = file.keys().filter(|key| !KNOWN.contains(&key.split('.').next().unwrap_or("")));
-        self.notes.extend(unknown.map(|key| format!("{key}: it has no meaning here")));
+        // An empty text is soketi's default.
+        let said = file.iter().filter(|(_, value)| **value != "").map(|(key, _)| key);
+        self.notes.extend(said.filter_map(|key| Some(format!("{key}: {}", not_taken_because(key)?))));
         draft.notes = std::mem::take(&mut self.notes);
         draft
     }
@@ -208,6 +227,16 @@ impl Reader {
     fn wrong(&mut self, place: &str, key: &str, what: impl Display) {
         self.mistakes.push(format!("{place}{key}: {what}"));
     }
+}
+
+/// Why nothing is made of a key of the file, if so.
+fn not_taken_because(key: &str) -> Option<String> {
+    let first = key.split('.').next().unwrap_or("");
+    if KNOWN.contains(&first) {
+        return None;
+    }
+    let why = OTHERS.iter().find(|(other, _)| *other == first).map(|(_, why)| (*why).to_owned());
+    Some(why.unwrap_or_else(|| MistakeKind::UnknownKey { nearest: nearest(first, &KNOWN) }.to_string()))
 }
 
 /// What is under a path of keys, of which soketi takes any part as one key with dots.

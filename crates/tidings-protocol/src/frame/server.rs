@@ -106,10 +106,18 @@ pub enum ServerFrame {
 pub enum SubscriptionErrorKind {
     /// 401: the signature, or the lack of one.
     Auth,
-    /// 400: the name or the data.
-    Invalid,
-    /// 403: a limit of the app.
-    LimitReached,
+    /// 401: the connection is not signed in as the channel's user.
+    NotThatUser,
+    /// 400: the name.
+    Name,
+    /// 400: who joins.
+    Member,
+    /// 400: that nobody joins.
+    NoMember,
+    /// 403: the app's limit of members.
+    Full,
+    /// 403: the app's limit of channels.
+    TooManyChannels,
     /// 413: too many bytes.
     TooLarge,
 }
@@ -117,9 +125,11 @@ pub enum SubscriptionErrorKind {
 impl SubscriptionErrorKind {
     fn name_and_status(self) -> (&'static str, u16) {
         match self {
-            SubscriptionErrorKind::Auth => ("AuthError", 401),
-            SubscriptionErrorKind::Invalid => ("InvalidRequest", 400),
-            SubscriptionErrorKind::LimitReached => ("LimitReached", 403),
+            SubscriptionErrorKind::Auth | SubscriptionErrorKind::NotThatUser => ("AuthError", 401),
+            SubscriptionErrorKind::Name | SubscriptionErrorKind::Member | SubscriptionErrorKind::NoMember => {
+                ("InvalidRequest", 400)
+            }
+            SubscriptionErrorKind::Full | SubscriptionErrorKind::TooManyChannels => ("LimitReached", 403),
             SubscriptionErrorKind::TooLarge => ("TooLarge", 413),
         }
     }

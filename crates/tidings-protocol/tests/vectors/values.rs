@@ -325,9 +325,9 @@ fn server_frame_of(json: &Value) -> ServerFrame {
         "subscription_error" => ServerFrame::SubscriptionError {
             channel: text("channel"),
             kind: match number("status") {
-                400 => SubscriptionErrorKind::Invalid,
+                400 => SubscriptionErrorKind::Name,
                 401 => SubscriptionErrorKind::Auth,
-                403 => SubscriptionErrorKind::LimitReached,
+                403 => SubscriptionErrorKind::Full,
                 413 => SubscriptionErrorKind::TooLarge,
                 other => panic!("the crate has no subscription error of status {other}"),
             },

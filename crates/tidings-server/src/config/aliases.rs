@@ -55,7 +55,10 @@ pub const NO_PASSPHRASE: &str =
     "the key is read without a passphrase; write it so: openssl pkey -in FILE -out FILE";
 pub(super) const SOKETI_SSL_CERT: &str = "SOKETI_SSL_CERT";
 pub(super) const SOKETI_SSL_KEY: &str = "SOKETI_SSL_KEY";
-const NO_PREFIX: &str = "there is no path prefix here; clients and backends connect without one";
+/// What is said of a path prefix.
+pub const NO_PREFIX: &str = "there is no path prefix here; clients and backends connect without one";
+/// What is said of what joins several nodes.
+pub const NO_ADAPTER: &str = "several nodes do not share their channels here; run one";
 
 /// In the order in which they are read and reported.
 const ALIASES: &[(&str, Meaning)] = &[
@@ -103,6 +106,7 @@ const ALIASES: &[(&str, Meaning)] = &[
     ("SOKETI_HOST", Meaning::Host),
     ("SOKETI_PORT", Meaning::Port),
     ("SOKETI_PATH_PREFIX", Meaning::Nothing(NO_PREFIX)),
+    ("SOKETI_ADAPTER_DRIVER", Meaning::Nothing(NO_ADAPTER)),
     ("SOKETI_METRICS_SERVER_PORT", Meaning::MetricsPort),
     ("SOKETI_SHUTDOWN_GRACE_PERIOD", Meaning::DrainWindow),
     ("SOKETI_DEBUG", Meaning::Nothing("TIDINGS_LOG=debug has more logged")),

@@ -51,6 +51,8 @@ pub enum Place {
     },
     /// In a variable of the environment.
     Variable(String),
+    /// At a key of what all sources say together.
+    Key(&'static str),
 }
 
 /// A line of a file and what is meant in it.
@@ -129,6 +131,14 @@ pub enum MistakeKind {
     /// A certificate cannot be used.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The port of the metrics is that of another listener.
+    #[error("is {port}, as `{key}` is; choose another port for one of the two")]
+    SamePort {
+        /// The other's key.
+        key: &'static str,
+        /// The port.
+        port: u16,
+    },
     /// The variables and the file say different things of one app.
     #[error("the file has an app of this id with another key or secret")]
     OtherCredentials,
@@ -237,6 +247,7 @@ impl fmt::Display for Place {
                 key.as_ref().map_or(Ok(()), |key| write!(f, ": key `{key}`"))
             }
             Place::Variable(name) => f.write_str(name),
+            Place::Key(key) => write!(f, "key `{key}`"),
         }
     }
 }
@@ -247,16 +258,16 @@ impl Place {
     pub fn path(&self) -> Option<&Path> {
         match self {
             Place::File(path) | Place::Line { path, .. } => Some(path),
-            Place::Variable(_) => None,
+            Place::Variable(_) | Place::Key(_) => None,
         }
     }
 
-    /// Sorts by where a reader of the file comes first; variables come last.
+    /// Sorts by where a reader of the file comes first; what is not in the file comes last.
     pub(super) fn order(&self) -> (usize, usize) {
         match self {
             Place::File(_) => (0, 0),
             Place::Line { line, column, .. } => (*line, *column),
-            Place::Variable(_) => (usize::MAX, 0),
+            Place::Variable(_) | Place::Key(_) => (usize::MAX, 0),
         }
     }
 
@@ -284,6 +295,11 @@ impl Report {
 
     pub(super) fn mistake(&mut self, place: Place, kind: MistakeKind) {
         self.mistakes.push(Finding { place, kind });
+    }
+
+    pub(super) fn add(&mut self, errors: ConfigErrors) {
+        self.mistakes.extend(errors.mistakes);
+        self.warnings.extend(errors.warnings);
     }
 
     pub(super) fn warning(&mut self, place: Place, kind: WarningKind) {
@@ -315,6 +331,7 @@ impl Report {
             MistakeKind::Missing(_) => false,
             _ => match &mistake.place {
                 Place::Line { line, key: Some(key), .. } => key.contains('.') && !broken.contains(line),
+                Place::Key(_) => false,
                 _ => true,
             },
         });

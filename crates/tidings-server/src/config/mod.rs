@@ -23,7 +23,7 @@ use tidings_store::Brand;
 
 use crate::{Drain, ServerConfig};
 
-pub use aliases::{AliasedApp, NO_PASSPHRASE, parse_boolean, parse_limit};
+pub use aliases::{AliasedApp, NO_ADAPTER, NO_PASSPHRASE, NO_PREFIX, parse_boolean, parse_limit};
 pub use environment::{Environment, LOG};
 pub use finding::{
     ConfigErrors, Finding, Mistake, MistakeKind, Note, NoteKind, Place, Snippet, Warning, WarningKind,
@@ -168,18 +168,39 @@ impl Config {
     /// [`ConfigErrors`] has every mistake of the file and the variables.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigErrors> {
         let mut report = finding::Report::default();
-        let variables = environment::read(environment, &mut report);
+        let (config, astray) = Self::read(flags, environment, &mut report);
+        let notes = report.take_notes();
+        Ok(Loaded { config, warnings: report.finish()?, notes, astray })
+    }
+
+    /// What the layers say together, and the brands that are astray; what is wrong goes into the report.
+    fn read(
+        flags: &Flags,
+        environment: &Environment,
+        report: &mut finding::Report,
+    ) -> (Config, Vec<Warning>) {
+        let variables = environment::read(environment, report);
         let file = match flags.config.as_deref().or_else(|| environment.config_file()) {
-            Some(path) => file::read(path, &mut report),
+            Some(path) => file::read(path, report),
             None => file::FileConfig::default(),
         };
-        let apps = with_first(variables.app, file.apps, &mut report);
-        let (brands, astray, outbound) = (file.brands, file.astray, file.outbound);
-        let notes = report.take_notes();
-        let warnings = report.finish()?;
+        let apps = with_first(variables.app, file.apps, report);
         let server = flags.server.clone().or(variables.server).or(file.server);
-        let config = Config { outbound, ..server.with_defaults(apps, brands) };
-        Ok(Loaded { config, warnings, notes, astray })
+        let config = Config { outbound: file.outbound, ..server.with_defaults(apps, file.brands) };
+        if let Some((key, port)) = config.taken_from_metrics() {
+            report.mistake(Place::Key("metrics.port"), MistakeKind::SamePort { key, port });
+        }
+        (config, file.astray)
+    }
+
+    /// Which other listener has the port that was chosen for the metrics, where their addresses meet.
+    fn taken_from_metrics(&self) -> Option<(&'static str, u16)> {
+        let MetricsAddress::Chosen(metrics) = self.metrics else { return None };
+        let tls_port = self.tls.as_ref().and_then(|tls| tls.port);
+        [("server.port", Some(self.server.port)), ("tls.port", tls_port)]
+            .into_iter()
+            .filter_map(|(key, port)| Some((key, port.filter(|port| *port != 0)?)))
+            .find(|(_, port)| *port == metrics.port() && meet(self.server.host, metrics.ip()))
     }
 
     /// The keys that have another value than in `running`, and which a running server cannot change.
@@ -210,21 +231,17 @@ impl Config {
     /// [`ConfigErrors`] has every mistake of the file.
     pub fn check(path: &Path) -> Result<Loaded, ConfigErrors> {
         let flags = Flags { config: Some(path.to_owned()), server: Layer::default() };
-        let mut loaded = Self::load(&flags, &Environment::default())?;
-        loaded.warnings.append(&mut loaded.astray);
-        loaded.warnings.sort_by_key(|warning| warning.place.order());
-        let Config { tls, outbound, .. } = &loaded.config;
-        let tls = tls.as_ref().map_or(Ok(()), |tls| tls.read().map(drop));
-        let mistakes: Vec<_> = [tls, outbound.authorities().map(drop)]
-            .into_iter()
-            .filter_map(Result::err)
-            .flat_map(|e| e.mistakes)
-            .collect();
-        if mistakes.is_empty() {
-            Ok(loaded)
-        } else {
-            Err(ConfigErrors { mistakes, warnings: loaded.warnings })
+        let mut report = finding::Report::default();
+        let (config, mut astray) = Self::read(&flags, &Environment::default(), &mut report);
+        let tls = config.tls.as_ref().map_or(Ok(()), |tls| tls.read().map(drop));
+        for errors in [tls, config.outbound.authorities().map(drop)].into_iter().filter_map(Result::err) {
+            report.add(errors);
         }
+        let notes = report.take_notes();
+        let mut warnings = report.finish()?;
+        warnings.append(&mut astray);
+        warnings.sort_by_key(|warning| warning.place.order());
+        Ok(Loaded { config, warnings, notes, astray })
     }
 }
 
@@ -281,6 +298,13 @@ impl Layer {
             outbound: OutboundConfig::default(),
         }
     }
+}
+
+/// Whether who listens at one address cannot listen at the other: the one of all addresses of version 6 takes those of
+/// version 4 too.
+fn meet(one: IpAddr, other: IpAddr) -> bool {
+    let takes = |all: IpAddr, one: IpAddr| all.is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    one == other || takes(one, other) || takes(other, one)
 }
 
 /// Whether two have the same credentials; the file may also know a secret that is being replaced.

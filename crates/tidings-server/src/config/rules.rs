@@ -23,6 +23,7 @@ pub(super) const ACTIVITY_TIMEOUT: &str = "a whole number of seconds from 1 to 3
 pub(super) const DEFAULT_ACTIVITY_TIMEOUT: Duration = Duration::from_mins(2);
 const ACTIVITY_TIMEOUT_S: RangeInclusive<u64> = 1..=3600;
 pub(super) const DRAIN: &str = "a whole number of seconds from 0 to 3600";
+const DRAIN_TEXT: &str = "a time from 0s to 3600s, as in 60s or 5m";
 /// Less than the ten seconds after which Docker ends who has not ended.
 pub(super) const DEFAULT_DRAIN: Drain = Drain { delay: Duration::ZERO, window: Duration::from_secs(5) };
 const DRAIN_S: RangeInclusive<u64> = 0..=3600;
@@ -36,8 +37,9 @@ pub(super) const WEBHOOK_URL: &str =
     "an address as https://shop.example/webhooks, without a user name and without a fragment";
 pub(super) const WEBHOOK_KINDS: &str = "a list of names of events";
 pub(super) const WEBHOOK_KIND: &str = "channel_occupied, channel_vacated, member_added, member_removed, client_event, cache_miss or subscription_count";
-pub(super) const HEADER: &str =
-    "the value of a header that Tidings does not set itself: printable characters";
+const HEADER_NAME: &str = "under a name that a header can have, without spaces";
+const OTHER_HEADER: &str = "under a name that Tidings does not set itself";
+pub(super) const HEADER: &str = "printable characters";
 pub(super) const RETRY_FOR: &str = "a whole number of seconds from 300 to 2592000";
 pub(super) const RETRY_FOR_S: RangeInclusive<u64> = 300..=2_592_000;
 pub(super) const TIMEOUT: &str = "a whole number of seconds from 1 to 60";
@@ -113,8 +115,9 @@ pub fn parse_drain(text: &str) -> Result<Duration, MistakeKind> {
         Some(minutes) => (minutes, 60),
         None => (text.strip_suffix('s').unwrap_or(text), 1),
     };
-    let number: u64 = number.parse().map_err(|_| MistakeKind::value(DRAIN, text))?;
-    drain(number.saturating_mul(unit))
+    let wrong = || MistakeKind::value(DRAIN_TEXT, text);
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    drain(number.saturating_mul(unit)).map_err(|_| wrong())
 }
 
 /// Reads an app's id. Whether it suits every library is another question: [`WarningKind::of_id`].
@@ -193,12 +196,13 @@ pub(super) fn parse_webhook_kind(text: &str) -> Result<WebhookKind, MistakeKind>
 
 /// Reads a header that goes with a webhook; what is wrong with it is told without its value.
 pub(super) fn parse_header(name: &str, value: &str) -> Result<(String, String), MistakeKind> {
-    let own = |name: &HeaderName| !OWN_HEADERS.contains(&name.as_str());
-    let is_fit = name.parse().is_ok_and(|name| own(&name)) && HeaderValue::from_str(value).is_ok();
-    if is_fit {
-        Ok((name.to_owned(), value.to_owned()))
-    } else {
-        Err(MistakeKind::Value { expected: HEADER, found: format!("what stands under {name}") })
+    let parsed: HeaderName = name.parse().map_err(|_| MistakeKind::value(HEADER_NAME, name))?;
+    if OWN_HEADERS.contains(&parsed.as_str()) {
+        return Err(MistakeKind::value(OTHER_HEADER, name));
+    }
+    match HeaderValue::from_str(value) {
+        Ok(_) => Ok((name.to_owned(), value.to_owned())),
+        Err(_) => Err(MistakeKind::Value { expected: HEADER, found: "what stands there".to_owned() }),
     }
 }
 

@@ -74,7 +74,7 @@ fn webhook(entry: &Value, batching: Batching, mut leave_out: impl FnMut(String))
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match rules::parse_header(name, &value) {
             Ok(header) => headers.push(header),
-            Err(_) => leave_out(format!("its header {name} is not {}", rules::HEADER)),
+            Err(kind) => leave_out(format!("its header {name} {kind}")),
         }
     }
     Ok(Webhook { url, interests: vec![Interest { kinds, channels }], headers, batching })
@@ -129,7 +129,7 @@ mod tests {
                 "webhooks[2]: there is no event 1",
                 "webhooks[2]: not taken: there is nothing that it is told of",
                 "webhooks[3]: there is no event \"x\"",
-                "webhooks[3]: its header Host is not the value of a header that Tidings does not set itself: printable characters",
+                "webhooks[3]: its header Host must be under a name that Tidings does not set itself, not \"Host\"",
                 "webhooks[4]: not taken: a webhook with this URL has other `headers` or another `batch`; let both say the same",
                 "webhooks[5]: not taken: no name of a channel begins or ends as its filter says",
                 "webhooks[6]: not taken: it has no url",

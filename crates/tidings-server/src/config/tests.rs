@@ -565,7 +565,7 @@ fn variables_of_soketi_say_where_tls_is_and_who_is_told_by_webhooks() {
 }
 
 #[test]
-fn a_certificate_that_cannot_be_used_is_told_where_it_is_named() {
+fn a_certificate_that_cannot_be_used_is_told_where_it_is_named_and_beside_other_mistakes() {
     let file = File::new(
         "certificate",
         "[tls]\ncert = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n[outbound]\nca = \"/nowhere/ca.pem\"\n",
@@ -573,16 +573,61 @@ fn a_certificate_that_cannot_be_used_is_told_where_it_is_named() {
     // Whoever does not need it does not read it.
     let flags = Flags { config: Some(file.0.clone()), server: Layer::default() };
     Config::load(&flags, &Environment::default()).expect("no mistake");
+    let whole =
+        fs::read_to_string(&file.0).expect("written") + "[metrics]\nport = 6001\n[server]\nprot = 1\n";
+    fs::write(&file.0, whole).expect("written");
     let expected = format!(
         "{0}:2:8: key `tls.cert`: /nowhere/c.pem cannot be read: No such file or directory (os error 2)
  2 | cert = \"/nowhere/c.pem\"
    |        ^^^^^^^^^^^^^^^^
 {0}:5:6: key `outbound.ca`: /nowhere/ca.pem cannot be read: No such file or directory (os error 2)
  5 | ca = \"/nowhere/ca.pem\"
-   |      ^^^^^^^^^^^^^^^^^",
+   |      ^^^^^^^^^^^^^^^^^
+{0}:9:1: key `server.prot`: unknown key; did you mean `port`?
+ 9 | prot = 1
+   | ^^^^
+key `metrics.port`: is 6001, as `server.port` is; choose another port for one of the two",
         file.0.display()
     );
     assert_eq!(Config::check(&file.0).expect_err("a mistake").to_string(), expected);
+}
+
+#[test]
+fn metrics_have_a_port_of_their_own() {
+    let check = |text: &str, key: Option<&str>| {
+        let file = File::new("ports", text);
+        let flags = Flags { config: Some(file.0.clone()), server: Layer::default() };
+        let expected = |key| {
+            format!("key `metrics.port`: is 7000, as `{key}` is; choose another port for one of the two")
+        };
+        let mistakes = Config::load(&flags, &Environment::default()).map(drop);
+        assert_eq!(
+            mistakes.map_err(|errors| errors.to_string()),
+            key.map(expected).map_or(Ok(()), Err),
+            "{text}"
+        );
+    };
+    let same = Some("server.port");
+    check("[server]\nport = 7000\n[metrics]\nport = 7000\n", same);
+    check("[server]\nport = 7000\n[metrics]\nport = 7001\n", None);
+    check("[server]\nport = 0\n[metrics]\nport = 0\n", None);
+    check("[tls]\ncert = \"c\"\nkey = \"k\"\nport = 7000\n[metrics]\nport = 7000\n", Some("tls.port"));
+    // A second server on the machine goes without, where nobody has chosen.
+    check("[server]\nport = 9601\n", None);
+    let hosts = [
+        ("127.0.0.1", "127.0.0.2", None),
+        ("0.0.0.0", "127.0.0.1", same),
+        ("127.0.0.1", "0.0.0.0", same),
+        ("::", "127.0.0.1", same),
+        ("::", "0.0.0.0", same),
+        ("0.0.0.0", "::1", None),
+    ];
+    for (host, metrics, key) in hosts {
+        let text = format!(
+            "[server]\nhost = \"{host}\"\nport = 7000\n[metrics]\nhost = \"{metrics}\"\nport = 7000\n"
+        );
+        check(&text, key);
+    }
 }
 
 /// What the flags, the variables and the file `[server] port = 1, host = "::1", data_dir = "file"` make of it.
@@ -650,8 +695,8 @@ fn variables_with_mistakes() {
     );
     check_variables(
         &[("TIDINGS_DRAIN_DELAY", "2h"), ("TIDINGS_DRAIN_WINDOW", "61m")],
-        "TIDINGS_DRAIN_DELAY: must be a whole number of seconds from 0 to 3600, not \"2h\"\n\
-         TIDINGS_DRAIN_WINDOW: must be a whole number of seconds from 0 to 3600, not 3660",
+        "TIDINGS_DRAIN_DELAY: must be a time from 0s to 3600s, as in 60s or 5m, not \"2h\"\n\
+         TIDINGS_DRAIN_WINDOW: must be a time from 0s to 3600s, as in 60s or 5m, not \"61m\"",
     );
     check_variables(
         &[("TIDINGS_METRICS_SOKETI_NAMES", "maybe")],
@@ -980,7 +1025,14 @@ t.toml:7:13: key `apps[0].webhooks[0].channels[0]`: \"**a\" is no pattern of cha
     check_webhook(
         "headers = { Content-Type = \"text/plain\" }",
         "
-t.toml:7:28: key `apps[0].webhooks[0].headers.Content-Type`: must be the value of a header that Tidings does not set itself: printable characters, not what stands under Content-Type
+t.toml:7:28: key `apps[0].webhooks[0].headers.Content-Type`: must be under a name that Tidings does not set itself, not \"Content-Type\"
+",
+    );
+    check_webhook(
+        "headers = { \"X Own\" = \"a\", X-Own = \"\\n\" }",
+        "
+t.toml:7:23: key `apps[0].webhooks[0].headers.X Own`: must be under a name that a header can have, without spaces, not \"X Own\"
+t.toml:7:36: key `apps[0].webhooks[0].headers.X-Own`: must be printable characters, not what stands there
 ",
     );
     check_webhook(

@@ -3,8 +3,8 @@
 use std::{future::poll_fn, io, path::Path, sync::Arc};
 
 use rustls::{
-    ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct, Error, RootCertStore,
-    SignatureScheme, WantsVerifier,
+    CertificateError as Distrust, ClientConfig, ClientConnection, ConfigBuilder, DigitallySignedStruct,
+    Error, InvalidMessage, OtherError, RootCertStore, SignatureScheme, WantsVerifier,
     client::{
         WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -40,7 +40,7 @@ fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
 /// [`ConnectError`] if the file is none, or the two do not come to agree.
 pub async fn connect(tcp: TcpStream, host: &str, known: Option<&Path>) -> Result<Stream, ConnectError> {
     let stream = TlsStream::new(tcp, session(host, known)?);
-    poll_fn(|cx| stream.poll_handshake(cx)).await?;
+    poll_fn(|cx| stream.poll_handshake(cx)).await.map_err(ConnectError::of_handshake)?;
     Ok(Stream::Tls(stream))
 }
 
@@ -66,12 +66,33 @@ pub enum ConnectError {
     /// The file with the certificates to believe.
     #[error(transparent)]
     Known(#[from] CertificateError),
+    /// What it answered is no TLS.
+    #[error("it does not speak TLS")]
+    Plain,
+    /// It shows a certificate that is its own authority, and not among those that are believed.
+    #[error("its certificate is its own authority, and not a known one")]
+    OwnAuthority,
     /// The handshake.
     #[error(transparent)]
-    Handshake(#[from] io::Error),
+    Handshake(io::Error),
     /// The name, or what is to be believed.
     #[error(transparent)]
     Tls(Error),
+}
+
+impl ConnectError {
+    fn of_handshake(error: io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => ConnectError::Plain,
+            // The error inside is of a crate that is no dependency of ours.
+            Some(Error::InvalidCertificate(Distrust::Other(OtherError(inner))))
+                if inner.to_string() == "CaUsedAsEndEntity" =>
+            {
+                ConnectError::OwnAuthority
+            }
+            _ => ConnectError::Handshake(error),
+        }
+    }
 }
 
 /// Believes the certificates of a file, and whom they vouch for. A server that shows one of them itself may have any name:

@@ -209,7 +209,7 @@ pub(crate) fn read_authorities(path: &Path) -> Result<Vec<TrustAnchor<'static>>,
 fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     let pem = read(PemFile::Key, path)?;
     PrivateKeyDer::from_pem_slice(&pem).map_err(|error| match error {
-        pem::Error::NoItemsFound if has_passphrase(&pem) => CertificateError::Passphrase { path: text(path) },
+        _ if has_passphrase(&pem) => CertificateError::Passphrase { path: text(path) },
         pem::Error::NoItemsFound => CertificateError::NoKey { path: text(path) },
         // What is wrong could tell of the key.
         _ => CertificateError::NotPem {
@@ -221,7 +221,9 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
 }
 
 fn has_passphrase(pem: &[u8]) -> bool {
-    String::from_utf8_lossy(pem).contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    let text = String::from_utf8_lossy(pem);
+    // The second is how OpenSSL writes the formats that are older than PKCS #8.
+    ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"].iter().any(|mark| text.contains(mark))
 }
 
 fn read(file: PemFile, path: &Path) -> Result<Vec<u8>, CertificateError> {

@@ -67,6 +67,10 @@ fn tells_what_is_wrong_with_which_file() {
     let passphrase =
         "the key in key is protected by a passphrase; write it without: openssl pkey -in FILE -out FILE";
     check(&cert, &locked, PemFile::Key, passphrase);
+    let begin = "-----BEGIN PRIVATE KEY-----\n";
+    let headers = "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n";
+    let locked = key.replace(begin, headers).replace("END PRIVATE", "END EC PRIVATE");
+    check(&cert, &locked, PemFile::Key, passphrase);
     let cut: Vec<&str> = cert.lines().collect();
     let cut = cut[..cut.len() - 1].join("\n");
     let error = Certificate::read(&folder.file("cert", &cut), &folder.file("key", &key)).expect_err("cut");

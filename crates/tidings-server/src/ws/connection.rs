@@ -166,9 +166,13 @@ fn refusal(kind: SubscriptionErrorKind) -> &'static str {
         SubscriptionErrorKind::Auth => {
             "its auth is missing or wrong; `tidings explain-auth` says what is to be signed"
         }
-        SubscriptionErrorKind::Invalid => "its name or its channel_data is not valid",
-        SubscriptionErrorKind::TooLarge => "its user_info is too large",
-        SubscriptionErrorKind::LimitReached => "a limit of the app is reached",
+        SubscriptionErrorKind::NotThatUser => "its connection is not signed in as the user of this channel",
+        SubscriptionErrorKind::Name => "its name is not valid",
+        SubscriptionErrorKind::Member => "its channel_data is not valid",
+        SubscriptionErrorKind::NoMember => "it has no channel_data, and its connection is not signed in",
+        SubscriptionErrorKind::TooLarge => "its user_info is over the app's limit presence_member_bytes",
+        SubscriptionErrorKind::Full => "the app's limit presence_members is reached",
+        SubscriptionErrorKind::TooManyChannels => "the app's limit channels_per_connection is reached",
     }
 }
 
@@ -475,7 +479,7 @@ impl Task {
     fn note_refusal(&mut self, output: &Output<Seat>) {
         match output {
             Output::Send(ServerFrame::SubscriptionError { channel, kind, message: _ }) => {
-                if matches!(kind, SubscriptionErrorKind::Auth) {
+                if matches!(kind, SubscriptionErrorKind::Auth | SubscriptionErrorKind::NotThatUser) {
                     self.node.metrics.subscription_unauthorized();
                 }
                 if self.refusals.take(REFUSALS_PER_SECOND, self.node.clock.now()) {
