@@ -85,6 +85,18 @@ pub(super) enum CliError {
     /// A text is no socket id.
     #[error("{text:?} is no socket id; it is two numbers, as in 123.456")]
     SocketId { text: String, source: SocketIdError },
+    /// The `auth` or query to explain does not lead to an app.
+    #[error("{0}")]
+    Auth(String),
+    /// The key to explain is no app's.
+    #[error("no app has the key {key:?}")]
+    UnknownKey { key: String },
+    /// Nothing is signed for this path.
+    #[error("requests to {path:?} are not signed; those to /apps/ID/… are")]
+    UnsignedPath { path: String },
+    /// Nothing is signed for this channel.
+    #[error("{channel} needs no signature; channels that begin with private- or presence- do")]
+    UnsignedChannel { channel: String },
     /// A presence channel without a member.
     #[error("{channel} is a presence channel: say who joins with --channel-data '{{\"user_id\":\"1\"}}'")]
     NoMember { channel: String },
@@ -155,6 +167,8 @@ impl CliError {
             | CliError::Content(_)
             | CliError::Channel(_)
             | CliError::SocketId { .. }
+            | CliError::UnsignedPath { .. }
+            | CliError::UnsignedChannel { .. }
             | CliError::NoMember { .. } => Exit::Usage,
             CliError::Unreachable { .. } | CliError::NoTls { .. } | CliError::NotRunning { .. } => {
                 Exit::Unreachable
@@ -171,6 +185,8 @@ impl CliError {
             | CliError::Refused { .. }
             | CliError::Closed { .. }
             | CliError::NotAllowed(_)
+            | CliError::Auth(_)
+            | CliError::UnknownKey { .. }
             | CliError::TimeOver { .. } => Exit::Failed,
         }
     }

@@ -15,6 +15,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tidings_protocol::app::AppSecret;
 use tidings_server::Clock;
 
 /// The most that anything here may take.
@@ -781,6 +782,32 @@ fn a_signature_is_explained() {
         wrong.out
     );
 
+    let presence = hmac("7ad3773142a6692b25b8", "1234.1234:presence-foobar");
+    let presence = format!("--auth=278d425bdf160c739803:{presence}");
+    let presence = ["explain-auth", "--socket-id=1234.1234", "--channel=presence-foobar", &presence];
+    let ended = folder.run(&presence);
+    let said = "\nright      of a signed-in user only: without channel_data others cannot join\n";
+    assert!(ended.code == 0 && ended.out.ends_with(said), "{}", ended.out);
+    assert_eq!(folder.run_json(&[&presence[..], &["--json"]].concat())["signed_in_only"], true);
+
+    let check = |args: &[&str], code: i32, said: &str| {
+        let ended = folder.run(&[&["explain-auth"], args].concat());
+        assert_eq!((ended.code, &*ended.out), (code, ""), "{args:?} {}", ended.err);
+        assert_eq!(ended.err, format!("tidings: {said}\n"));
+    };
+    let private = ["--socket-id=1.2", "--channel=private-a"];
+    let auth = |auth| [&private[..], &["--auth", auth]].concat();
+    check(&auth("otherkey:00"), 1, "no app has the key \"otherkey\"");
+    check(&auth("foo"), 1, "auth must be KEY:SIGNATURE, with a colon between");
+    check(&["--url=/apps/5/events?auth_key=other"], 1, "no app has the key \"other\"");
+    check(&["--url=/apps/5/events"], 1, "the parameter auth_key is missing");
+    check(&private, 2, "there are several apps; choose one with --app: 9, 3");
+    let path = |path: &str| format!("requests to \"{path}\" are not signed; those to /apps/ID/… are");
+    check(&["--url=http://127.0.0.1:6001/app/KEY?protocol=7"], 2, &path("/app/KEY"));
+    check(&["--url=/foo"], 2, &path("/foo"));
+    let public = "demo needs no signature; channels that begin with private- or presence- do";
+    check(&["--socket-id=1.2", "--channel=demo"], 2, public);
+
     let body = folder.write(
         "body.json",
         "{\"name\":\"foo\",\"channels\":[\"project-3\"],\"data\":\"{\\\"some\\\":\\\"data\\\"}\"}",
@@ -797,6 +824,10 @@ fn a_signature_is_explained() {
     assert_eq!(json["findings"][0]["code"], "timestamp_window");
     assert_eq!(folder.run(&["explain-auth", "--auth=a:b"]).code, 2);
     assert_eq!(folder.run(&["explain-auth", "--channel=a", "--user-data={}", "--socket-id=1.1"]).code, 2);
+}
+
+fn hmac(secret: &str, text: &str) -> String {
+    AppSecret::new(secret).sign(&[text.as_bytes()])
 }
 
 #[test]
