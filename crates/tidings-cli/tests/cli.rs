@@ -984,6 +984,15 @@ fn the_queue_of_webhooks_is_looked_into() {
         let first: Value = serde_json::from_str(listed.lines().next()?).expect("JSON");
         (first["attempts"] != 0).then(|| first["id"].to_string())
     });
+    let waiting = folder.run(&["webhooks", "list", "--waiting", "--app=7"]).out;
+    assert!(waiting.lines().next_back().is_some_and(|line| line.contains("; next at 2")), "{waiting}");
+    for args in [&["list"][..], &["replay", "--all"]] {
+        for config in [&[][..], &["--config", &file]] {
+            let ended = folder.run(&[&["webhooks"], args, &["--app=9"], config].concat());
+            let said = "tidings: there is no app 9; there are: 7\n";
+            assert_eq!((ended.code, &*ended.out, &*ended.err), (2, "", said), "{args:?}");
+        }
+    }
     let ended = folder.run(&["webhooks", "replay", &id, "999"]);
     assert_eq!((ended.code, &*ended.out), (1, "0 back in the queue\n"));
     assert!(
