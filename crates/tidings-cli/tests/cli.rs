@@ -455,6 +455,14 @@ fn what_is_triggered_reaches_who_subscribes() {
     }
     let sent = folder.run(&["trigger", "--url", &server.url, "demo", "hello", "{\"text\":\"Hi\"}"]);
     assert_eq!((sent.code, &*sent.out), (0, "sent \"hello\" to demo\n"), "{}", sent.err);
+    let encrypted = |data: &str| {
+        let sent = folder.run(&["trigger", "--url", &server.url, "private-encrypted-a", "hello", data]);
+        assert_eq!((sent.code, &*sent.out), (0, "sent \"hello\" to private-encrypted-a\n"));
+        sent.err
+    };
+    let warned = "warning: private-encrypted-a is for what a backend's library has encrypted; its subscribers cannot read this\n";
+    assert_eq!(encrypted("{}"), warned);
+    assert_eq!(encrypted("{\"nonce\":\"bm9uY2U=\",\"ciphertext\":\"Y2lwaGVy\"}"), "");
     let event = subscriber.json_line();
     assert_eq!(event, serde_json::json!({"event": "hello", "channel": "demo", "data": "{\"text\":\"Hi\"}"}));
 
