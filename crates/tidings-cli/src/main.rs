@@ -29,7 +29,10 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use error::CliError;
 use tidings_server::config::{Config, ConfigErrors, Environment, Flags, Layer, Loaded};
@@ -140,7 +143,7 @@ impl ConfigArgs {
 }
 
 fn main() -> ExitCode {
-    let Cli { verb, serve } = Cli::parse();
+    let Cli { verb, serve } = Cli::try_parse().unwrap_or_else(|error| say_the_order(error).exit());
     let environment = Environment::of_process();
     let done = match verb.unwrap_or(Verb::Serve(serve)) {
         Verb::Serve(args) => serve::run(&args, &environment),
@@ -166,6 +169,19 @@ fn main() -> ExitCode {
     .into()
 }
 
+/// Clap says that a flag of `serve` cannot be used with the other verb, though that has one of the same name.
+fn say_the_order(error: clap::Error) -> clap::Error {
+    match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::ArgumentConflict, Some(ContextValue::String(verb))) => Cli::command().error(
+            ErrorKind::ArgumentConflict,
+            format!(
+                "write flags after the verb: tidings {verb} --flag …; `tidings {verb} --help` lists them"
+            ),
+        ),
+        _ => error,
+    }
+}
+
 /// Prints text as it is and flushes: a reader at the other end of a pipe sees it at once.
 fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
@@ -178,8 +194,6 @@ fn print_line(line: impl std::fmt::Display) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

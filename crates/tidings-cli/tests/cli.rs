@@ -432,6 +432,21 @@ fn apps_that_cannot_be() {
 }
 
 #[test]
+fn flags_before_the_verb_are_said_to_stand_after_it() {
+    let folder = Folder::new("flags-first");
+    for args in
+        [&["--config", "t.toml", "trigger", "demo", "hello"][..], &["--data-dir=d", "webhooks", "list"]]
+    {
+        let ended = folder.run(args);
+        assert_eq!((ended.code, &*ended.out), (2, ""), "{args:?}");
+        let verb = args.iter().find(|arg| ["trigger", "webhooks"].contains(arg)).expect("a verb");
+        let said = format!("error: write flags after the verb: tidings {verb} --flag …");
+        assert!(ended.err.starts_with(&said), "{}", ended.err);
+        assert!(!ended.err.contains("cannot be used"), "{}", ended.err);
+    }
+}
+
+#[test]
 fn what_is_triggered_reaches_who_subscribes() {
     let folder = Folder::new("trigger");
     let server = folder.serve(&[]);
