@@ -432,6 +432,25 @@ fn apps_that_cannot_be() {
 }
 
 #[test]
+fn a_file_that_nobody_has_named_is_told_of() {
+    let folder = Folder::new("not-named");
+    let said = "tidings.toml: it lies here but is not read; name it: --config tidings.toml";
+    let file = folder.write("tidings.toml", &config_of("0123456789abcdef", ""));
+    for args in [&["apps", "list"][..], &["trigger", "demo", "hello"], &["webhooks", "list"], &["drain"]] {
+        let ended = folder.run(args);
+        assert!(ended.err.starts_with(&format!("warning: {said}\n")), "{args:?} {}", ended.err);
+        let ended = folder.run(&[args, &["--config", "tidings.toml"]].concat());
+        assert!(!ended.err.contains("is not read"), "{args:?} {}", ended.err);
+    }
+    let variables = [("TIDINGS_CONFIG", &*file)];
+    let named = Running::start(&mut folder.tidings(&["apps", "list"], &variables)).end();
+    assert_eq!(named.err, "");
+    let server = folder.serve(&[]);
+    server.running.said("it lies here but is not read; name it: --config tidings.toml");
+    ends_well(server);
+}
+
+#[test]
 fn flags_before_the_verb_are_said_to_stand_after_it() {
     let folder = Folder::new("flags-first");
     for args in

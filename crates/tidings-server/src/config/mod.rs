@@ -43,6 +43,8 @@ pub const DEFAULT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 6001);
 const DEFAULT_METRICS_PORT: u16 = 9601;
 /// Where the store is if it is not told.
 pub const DEFAULT_DATA_DIR: &str = "./tidings-data";
+/// What most call their file. It is not read unless it is named.
+const USUAL_FILE: &str = "tidings.toml";
 
 /// All that the server is told.
 #[derive(Clone, Debug)]
@@ -169,9 +171,13 @@ impl Config {
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigErrors> {
         let mut report = finding::Report::default();
         let variables = environment::read(environment, &mut report);
-        let file = match flags.config.as_deref().or_else(|| environment.config_file()) {
-            Some(path) => file::read(path, &mut report),
-            None => file::FileConfig::default(),
+        let file = if let Some(path) = flags.config.as_deref().or_else(|| environment.config_file()) {
+            file::read(path, &mut report)
+        } else {
+            if Path::new(USUAL_FILE).is_file() {
+                report.warning(Place::File(USUAL_FILE.into()), WarningKind::NotNamed);
+            }
+            file::FileConfig::default()
         };
         let apps = with_first(variables.app, file.apps, &mut report);
         let (brands, astray, outbound) = (file.brands, file.astray, file.outbound);
