@@ -11,7 +11,7 @@ use tidings_protocol::{channel::ChannelNameError, socket_id::SocketIdError};
 use tidings_store::StoreError;
 
 use super::{Exit, target::Target};
-use tidings_server::config::ConfigErrors;
+use tidings_server::config::{ConfigErrors, Place};
 
 /// Why a verb could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +57,9 @@ pub(super) enum CliError {
     /// There is no such app.
     #[error("there is no app {id}; there {}", there_are(.ids))]
     UnknownApp { id: String, ids: Vec<String> },
-    /// There is no such app among those that the command line keeps.
-    #[error("the data directory has no app {id}; there {}", there_are(.ids))]
-    NotStored { id: String, ids: Vec<String> },
+    /// The app stands where the command line changes nothing.
+    #[error("app {id} stands in {place}; {}{how}", where_to_change(.place))]
+    Configured { id: String, place: Box<Place>, how: &'static str },
     /// There is no brand to act for.
     #[error(
         "there is no brand: neither the configuration nor {} has one; run this where the server runs, or name its \
@@ -126,6 +126,11 @@ pub(super) enum CliError {
         "app {0} has two secrets already: when all of its backends sign with the new one, `tidings apps rotate {0} --finish` ends the old one"
     )]
     RotationUnderWay(String),
+    /// No secret of the app is being replaced.
+    #[error(
+        "app {0} has one secret, and none before it to end; `tidings apps rotate {0}` gives it a new one"
+    )]
+    NoRotation(String),
     /// No server has this data directory in use.
     #[error("no server runs with the data directory {}; name another one with --data-dir or TIDINGS_DATA_DIR", .data_dir.display())]
     NotRunning { data_dir: PathBuf },
@@ -158,8 +163,9 @@ impl CliError {
             | CliError::NoStore { .. }
             | CliError::WhichApp { .. }
             | CliError::UnknownApp { .. }
-            | CliError::NotStored { .. }
+            | CliError::Configured { .. }
             | CliError::RotationUnderWay(_)
+            | CliError::NoRotation(_)
             | CliError::NoBrand { .. }
             | CliError::WhichBrand { .. }
             | CliError::UnknownBrand { .. }
@@ -226,6 +232,13 @@ fn bind_reason(error: &io::Error) -> String {
 /// A path that can be found from everywhere.
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).as_deref().unwrap_or(path).display().to_string()
+}
+
+fn where_to_change(place: &Place) -> &'static str {
+    match place {
+        Place::File(_) | Place::Line { .. } => "change it there: ",
+        Place::Variable(_) => "write it into a file instead, as [[apps]], and there ",
+    }
 }
 
 fn there_are(ids: &[String]) -> String {

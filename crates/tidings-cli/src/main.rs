@@ -35,7 +35,7 @@ use clap::{
 };
 
 use error::CliError;
-use tidings_server::config::{Config, ConfigErrors, Environment, Flags, Layer, Loaded};
+use tidings_server::config::{Config, ConfigErrors, Environment, Flags, Layer, Loaded, Place};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -132,13 +132,18 @@ impl ConfigArgs {
         Flags { config: self.config.clone(), server }
     }
 
-    /// The configuration as the server would read it; what is doubtful is told on standard error.
+    /// The configuration as the server would read it.
     fn load(&self, environment: &Environment) -> Result<Config, ConfigErrors> {
-        let Loaded { config, warnings, .. } = Config::load(&self.flags(), environment)?;
+        self.load_with_places(environment).map(|(config, _)| config)
+    }
+
+    /// It, and where each of its apps stands; what is doubtful is told on standard error.
+    fn load_with_places(&self, environment: &Environment) -> Result<(Config, Vec<Place>), ConfigErrors> {
+        let Loaded { config, warnings, app_places, .. } = Config::load(&self.flags(), environment)?;
         for warning in warnings {
             eprintln!("warning: {warning}");
         }
-        Ok(config)
+        Ok((config, app_places))
     }
 }
 

@@ -427,8 +427,58 @@ fn apps_that_cannot_be() {
     check(&["apps", "add", "--allowed-origin=a b"], 2, "\"a b\" is no origin");
     check(&["apps", "add", "--limit=conections=1"], 2, "did you mean `connections`?");
     check(&["apps", "add", "--limit=connections=many"], 2, "NAME=NUMBER");
-    check(&["apps", "show", "7"], 2, "the data directory has no app 7; there are: 1");
-    check(&["apps", "rotate", "7", "--data-dir", "nowhere"], 2, "has no app 7; there is none");
+    check(&["apps", "show", "7"], 2, "there is no app 7; there are: 1");
+    check(&["apps", "show", "7", "--config", &config], 2, "there is no app 7; there are: 9, 1");
+    check(&["apps", "rotate", "7", "--config", &config], 2, "there is no app 7; there are: 9, 1");
+    check(&["apps", "rotate", "7", "--data-dir", "nowhere"], 2, "there is no app 7; there is none");
+    check(&["apps", "rotate", "1", "--finish"], 2, "app 1 has one secret, and none before it to end");
+}
+
+#[test]
+fn apps_of_the_configuration_are_shown_with_where_they_stand() {
+    let folder = Folder::new("apps-configured");
+    let lines = "previous_secret = \"fedcba9876543210\"\nallowed_origins = [\"https://*.a.example:8443\"]";
+    let file = folder.write("t.toml", &config_of("0123456789abcdef", lines));
+    folder.run(&["apps", "add", "--id=1", "--key=one"]);
+    folder.run(&["apps", "add", "--id=2", "--key=seven"]);
+    let variables = [
+        ("TIDINGS_CONFIG", &*file),
+        ("PUSHER_APP_ID", "77"),
+        ("PUSHER_APP_KEY", "thekey"),
+        ("PUSHER_APP_SECRET", "0123456789abcdef"),
+    ];
+    let run =
+        |args: &[&str]| Running::start(&mut folder.tidings(&[&["apps"], args].concat(), &variables)).end();
+    let listed = format!(
+        "77  thekey  in PUSHER_APP_ID\n7   seven  in {file}\n1   one\n\
+         2   seven  not used: the configuration has this id or key\n"
+    );
+    assert_eq!(run(&["list"]).out, listed);
+    let shown = format!(
+        "id      7\nkey     seven\nsecret  0123456789abcdef\n\
+         before  fedcba9876543210  (good as long as `previous_secret` has it)\nin      {file}\n\
+         allowed_origins = [\"https://*.a.example:8443\"]\n"
+    );
+    assert_eq!(run(&["show", "7"]).out, shown);
+    let json = |args: &[&str]| serde_json::from_str::<Value>(&run(args).out).expect("JSON");
+    assert_eq!(json(&["show", "7", "--json"])["configured_in"], *file);
+    let listed = json(&["list", "--json"]);
+    let of_2 = &listed[3];
+    assert_eq!((&of_2["configured_in"], &of_2["hidden"]), (&Value::Null, &true.into()));
+    assert!(!listed.to_string().contains("0123456789abcdef"));
+    assert!(run(&["show", "77", "--env", "laravel"]).out.contains("PUSHER_APP_KEY=thekey\n"));
+    let stands = |args: &[&str], said: &str| {
+        let ended = run(args);
+        assert_eq!((ended.code, ended.out, ended.err), (2, String::new(), format!("tidings: app {said}\n")));
+    };
+    let rotate = "`previous_secret` is the secret of now, `secret` a new one";
+    stands(&["rotate", "7"], &format!("7 stands in {file}; change it there: {rotate}"));
+    let finish = format!("7 stands in {file}; change it there: leave out `previous_secret`");
+    stands(&["rotate", "7", "--finish"], &finish);
+    stands(&["enable", "7"], &format!("7 stands in {file}; change it there: `enabled = true`"));
+    let said =
+        "77 stands in PUSHER_APP_ID; write it into a file instead, as [[apps]], and there `enabled = false`";
+    stands(&["disable", "77"], said);
 }
 
 #[test]

@@ -136,6 +136,8 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// What was made of the variables that other servers know.
     pub notes: Vec<Note>,
+    /// Where each of its apps stands, in their order.
+    pub app_places: Vec<Place>,
     /// The brands whose app the file does not have. The variables or the store may: a server knows.
     pub astray: Vec<Warning>,
 }
@@ -171,7 +173,8 @@ impl Config {
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigErrors> {
         let mut report = finding::Report::default();
         let variables = environment::read(environment, &mut report);
-        let file = if let Some(path) = flags.config.as_deref().or_else(|| environment.config_file()) {
+        let path = flags.config.as_deref().or_else(|| environment.config_file());
+        let file = if let Some(path) = path {
             file::read(path, &mut report)
         } else {
             if Path::new(USUAL_FILE).is_file() {
@@ -179,13 +182,16 @@ impl Config {
             }
             file::FileConfig::default()
         };
-        let apps = with_first(variables.app, file.apps, &mut report);
+        let (apps, of_variables) = with_first(variables.app, file.apps, &mut report);
+        let of_file = path.map(|path| Place::File(path.to_owned()));
+        let app_places =
+            of_variables.into_iter().chain(of_file.into_iter().cycle()).take(apps.len()).collect();
         let (brands, astray, outbound) = (file.brands, file.astray, file.outbound);
         let notes = report.take_notes();
         let warnings = report.finish()?;
         let server = flags.server.clone().or(variables.server).or(file.server);
         let config = Config { outbound, ..server.with_defaults(apps, brands) };
-        Ok(Loaded { config, warnings, notes, astray })
+        Ok(Loaded { config, warnings, notes, app_places, astray })
     }
 
     /// The keys that have another value than in `running`, and which a running server cannot change.
@@ -294,16 +300,24 @@ fn is_same(of_file: &App, of_variables: &App) -> bool {
     of_file.key == of_variables.key && of_file.secret.clone().alone() == of_variables.secret
 }
 
-/// The app of the variables before those of the file, which may say more about that same app.
-fn with_first(first: Option<AliasedApp>, mut apps: Vec<App>, report: &mut finding::Report) -> Vec<App> {
-    let Some(aliased) = first else { return apps };
+/// The app of the variables before those of the file, which may say more about that same app; and where it stands, if
+/// the file does not have it.
+fn with_first(
+    first: Option<AliasedApp>,
+    mut apps: Vec<App>,
+    report: &mut finding::Report,
+) -> (Vec<App>, Option<Place>) {
+    let Some(aliased) = first else { return (apps, None) };
     let (first, AliasedApp { id_name, key_name, .. }) = (aliased.to_app(), aliased);
+    let place = Place::Variable(id_name.to_owned());
     match apps.iter().position(|app| app.id == first.id) {
         Some(at) if is_same(&apps[at], &first) => {
             apps[..=at].rotate_right(1);
+            (apps, None)
         }
         Some(_) => {
-            report.mistake(Place::Variable(id_name.to_owned()), MistakeKind::OtherCredentials);
+            report.mistake(place, MistakeKind::OtherCredentials);
+            (apps, None)
         }
         None => {
             if apps.iter().any(|app| app.key == first.key) {
@@ -313,7 +327,7 @@ fn with_first(first: Option<AliasedApp>, mut apps: Vec<App>, report: &mut findin
                 );
             }
             apps.insert(0, first);
+            (apps, Some(place))
         }
     }
-    apps
 }
