@@ -1,9 +1,11 @@
 //! `tidings apps`
 
+use std::time::Duration;
+
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand, value_parser};
 use data_encoding::HEXLOWER;
-use serde_json::{Map, Value, json};
-use tidings_protocol::{app::AppSecret, limit::Limit};
+use serde_json::{Map, Value};
+use tidings_protocol::{App, app::AppSecret, limit::Limit};
 use tidings_store::{
     AppSettings, Store, StoreError, StoredApp,
     settings::{ALLOWED_ORIGINS, LIMITS, LIMITS_TABLE, Origins, SWITCHES, Setting},
@@ -12,13 +14,15 @@ use tidings_store::{
 use super::{
     ConfigArgs, Exit,
     error::CliError,
-    print, print_line,
+    known, print, print_line,
     snippets::{self, snippet},
     target::Target,
 };
 use tidings_server::{
     Clock,
-    config::{Config, Environment, MistakeKind, WarningKind, nearest, parse_id, parse_key, parse_secret},
+    config::{
+        Config, Environment, MistakeKind, Place, WarningKind, nearest, parse_id, parse_key, parse_secret,
+    },
     random,
 };
 
@@ -191,7 +195,7 @@ fn add(args: AddArgs, environment: &Environment) -> Result<(), CliError> {
     }
     check_free(&config, &app)?;
     Store::open(&config.data_dir)?.add_app(&app)?;
-    tell(&args.store, &app)
+    tell(&args.store, &Found::stored(app, false))
 }
 
 /// An app of the configuration would hide a new one like it.
@@ -205,96 +209,166 @@ fn check_free(config: &Config, app: &StoredApp) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn list(args: &StoreArgs, environment: &Environment) -> Result<(), CliError> {
-    let config = args.config.load(environment)?;
-    let apps = match Store::open_existing(&config.data_dir)? {
+/// An app, and where it stands.
+struct Found {
+    app: App,
+    settings: AppSettings,
+    stands: Stands,
+}
+
+enum Stands {
+    /// In the configuration.
+    Configured(Place),
+    /// In the data directory.
+    Stored {
+        created_at: Duration,
+        /// Whether the configuration has an app of the same id or key, which is used instead.
+        is_hidden: bool,
+    },
+}
+
+impl Found {
+    fn configured((app, place): (App, Place)) -> Self {
+        Found { settings: AppSettings::of(&app), app, stands: Stands::Configured(place) }
+    }
+
+    fn stored(stored: StoredApp, is_hidden: bool) -> Self {
+        let stands = Stands::Stored { created_at: stored.created_at, is_hidden };
+        Found { app: stored.to_app(), settings: stored.settings, stands }
+    }
+}
+
+/// The apps of this configuration and its store, which is not made if it is not there.
+fn all(args: &StoreArgs, environment: &Environment) -> Result<(Config, Vec<Found>), CliError> {
+    let (config, places) = args.config.load_with_places(environment)?;
+    let stored = match Store::open_existing(&config.data_dir)? {
         Some(store) => store.apps()?,
         None => Vec::new(),
     };
+    let stored = stored.into_iter().map(|app| {
+        let is_hidden = known::is_hidden(&config.apps, &app);
+        Found::stored(app, is_hidden)
+    });
+    let configured = config.apps.iter().cloned().zip(places).map(Found::configured);
+    let found = configured.chain(stored).collect();
+    Ok((config, found))
+}
+
+fn list(args: &StoreArgs, environment: &Environment) -> Result<(), CliError> {
+    let (config, found) = all(args, environment)?;
     if args.json {
-        return print_line(apps.iter().map(public_json).collect::<Value>());
+        return print_line(found.iter().map(public_json).collect::<Value>());
     }
-    if apps.is_empty() {
+    if found.is_empty() {
         eprintln!("no apps in {}; `tidings apps add` makes one", config.data_dir.display());
     }
-    let width = apps.iter().map(|app| app.id.len()).max().unwrap_or(0);
-    for app in &apps {
-        let state = if app.settings.enabled { "" } else { "  disabled" };
-        print_line(format_args!("{:width$}  {}{state}", app.id, app.key))?;
+    let width = found.iter().map(|found| found.app.id.len()).max().unwrap_or(0);
+    for Found { app, stands, .. } in &found {
+        let state = if app.enabled { "" } else { "  disabled" };
+        let stands = match stands {
+            Stands::Configured(place) => format!("  in {place}"),
+            Stands::Stored { is_hidden: false, .. } => String::new(),
+            Stands::Stored { is_hidden: true, .. } => {
+                "  not used: the configuration has this id or key".to_owned()
+            }
+        };
+        print_line(format_args!("{:width$}  {}{state}{stands}", app.id, app.key))?;
     }
     Ok(())
 }
 
 fn show(args: &ShowArgs, environment: &Environment) -> Result<(), CliError> {
-    let config = args.one.store.config.load(environment)?;
-    let store = Store::open_existing(&config.data_dir)?;
-    let app = match &store {
-        Some(store) => store.app(&args.one.id)?,
-        None => None,
+    let (config, mut found) = all(&args.one.store, environment)?;
+    let Some(at) = found.iter().position(|found| found.app.id == args.one.id) else {
+        return Err(unknown(&args.one.id, found.into_iter().map(|found| found.app.id)));
     };
-    let app = app.ok_or_else(|| not_stored(&args.one.id, store.as_ref()))?;
+    let found = found.swap_remove(at);
     match args.env {
-        Some(place) => print(&snippet(place, &app, &Target::of(&config))),
-        None => tell(&args.one.store, &app),
+        Some(place) => print(&snippet(place, &found.app, &Target::of(&config))),
+        None => tell(&args.one.store, &found),
     }
 }
 
 fn rotate(args: &RotateArgs, environment: &Environment) -> Result<(), CliError> {
-    let mut is_under_way = false;
-    let app = update(&args.one, environment, |app| {
+    let how = if args.finish {
+        "leave out `previous_secret`"
+    } else {
+        "`previous_secret` is the secret of now, `secret` a new one"
+    };
+    let mut had_two = false;
+    let app = update(&args.one, environment, how, |app| {
         let secret = app.secret.clone();
-        // A third secret would end the one that backends still sign with.
-        is_under_way = !args.finish && secret.previous().is_some();
-        app.secret = match (args.finish, is_under_way) {
+        had_two = secret.previous().is_some();
+        app.secret = match (args.finish, had_two) {
             (true, _) => secret.alone(),
             (false, false) => random_secret().replacing(secret),
+            // A third secret would end the one that backends still sign with.
             (false, true) => secret,
         };
     })?;
-    if is_under_way { Err(CliError::RotationUnderWay(app.id)) } else { tell(&args.one.store, &app) }
+    match (args.finish, had_two) {
+        (true, false) => Err(CliError::NoRotation(app.id)),
+        (false, true) => Err(CliError::RotationUnderWay(app.id)),
+        (true, true) | (false, false) => tell(&args.one.store, &Found::stored(app, false)),
+    }
 }
 
 fn set_enabled(args: &OneArgs, environment: &Environment, enabled: bool) -> Result<(), CliError> {
-    let app = update(args, environment, |app| app.settings.enabled = enabled)?;
+    let how = if enabled { "`enabled = true`" } else { "`enabled = false`" };
+    let app = update(args, environment, how, |app| app.settings.enabled = enabled)?;
     if args.store.json {
-        return print_line(Value::Object(public_json(&app)));
+        return print_line(Value::Object(public_json(&Found::stored(app, false))));
     }
     print_line(format_args!("app {} is {}", app.id, if enabled { "enabled" } else { "disabled" }))
 }
 
+/// Changes an app of the store; of one of the configuration it is said how that is changed there.
 fn update(
     args: &OneArgs,
     environment: &Environment,
+    how: &'static str,
     change: impl FnOnce(&mut StoredApp),
 ) -> Result<StoredApp, CliError> {
-    let config = args.store.config.load(environment)?;
-    let mut store = Store::open_existing(&config.data_dir)?;
-    let app = match &mut store {
-        Some(store) => store.update_app(&args.id, change)?,
+    let (config, places) = args.store.config.load_with_places(environment)?;
+    let id = &args.id;
+    if let Some((_, place)) = config.apps.iter().zip(places).find(|(app, _)| app.id == *id) {
+        return Err(CliError::Configured { id: id.clone(), place: place.into(), how });
+    }
+    let updated = match Store::open_existing(&config.data_dir)? {
+        Some(mut store) => store.update_app(id, change)?,
         None => None,
     };
-    app.ok_or_else(|| not_stored(&args.id, store.as_ref()))
+    match updated {
+        Some(app) => Ok(app),
+        None => Err(unknown(id, known::all(&config)?.into_iter().map(|app| app.id))),
+    }
 }
 
-fn not_stored(id: &str, store: Option<&Store>) -> CliError {
-    let ids = store.and_then(|store| store.apps().ok()).unwrap_or_default();
-    CliError::NotStored { id: id.to_owned(), ids: ids.into_iter().map(|app| app.id).collect() }
+fn unknown(id: &str, ids: impl Iterator<Item = String>) -> CliError {
+    CliError::UnknownApp { id: id.to_owned(), ids: ids.collect() }
 }
 
 /// Prints an app, its secret included.
-fn tell(args: &StoreArgs, app: &StoredApp) -> Result<(), CliError> {
+fn tell(args: &StoreArgs, found: &Found) -> Result<(), CliError> {
+    let Found { app, settings, stands } = found;
     if args.json {
-        let mut json = public_json(app);
+        let mut json = public_json(found);
         json.insert("secret".to_owned(), app.secret.reveal().into());
         json.insert("previous_secret".to_owned(), app.secret.previous().map(AppSecret::reveal).into());
         return print_line(Value::Object(json));
     }
     let mut text = format!("id      {}\nkey     {}\nsecret  {}\n", app.id, app.key, app.secret.reveal());
     if let Some(previous) = app.secret.previous() {
-        let until = format!("good until `tidings apps rotate {} --finish`", app.id);
-        text.extend(["before  ", previous.reveal(), "  (", &until, ")\n"]);
+        let until = match stands {
+            Stands::Configured(_) => "as long as `previous_secret` has it".to_owned(),
+            Stands::Stored { .. } => format!("until `tidings apps rotate {} --finish`", app.id),
+        };
+        text.extend(["before  ", previous.reveal(), "  (good ", &until, ")\n"]);
     }
-    for line in changed(&app.settings) {
+    if let Stands::Configured(place) = stands {
+        text.extend(["in      ", &place.to_string(), "\n"]);
+    }
+    for line in changed(settings) {
         text += &line;
     }
     print(&text)
@@ -318,11 +392,18 @@ pub(super) fn changed(settings: &AppSettings) -> Vec<String> {
 }
 
 /// An app without its secret.
-fn public_json(app: &StoredApp) -> Map<String, Value> {
-    let mut json = app.settings.to_json();
+fn public_json(found: &Found) -> Map<String, Value> {
+    let Found { app, settings, stands } = found;
+    let (place, created_at, is_hidden) = match stands {
+        Stands::Configured(place) => (Some(place.to_string()), None, false),
+        Stands::Stored { created_at, is_hidden } => (None, Some(created_at.as_secs()), *is_hidden),
+    };
+    let mut json = settings.to_json();
     json.insert("id".to_owned(), app.id.clone().into());
     json.insert("key".to_owned(), app.key.clone().into());
-    json.insert("created_at".to_owned(), json!(app.created_at.as_secs()));
+    json.insert("created_at".to_owned(), created_at.into());
+    json.insert("configured_in".to_owned(), place.into());
+    json.insert("hidden".to_owned(), is_hidden.into());
     json
 }
 

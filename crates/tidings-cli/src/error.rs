@@ -11,7 +11,10 @@ use tidings_protocol::{channel::ChannelNameError, socket_id::SocketIdError};
 use tidings_store::StoreError;
 
 use super::{Exit, target::Target};
-use tidings_server::{config::ConfigErrors, tls::CertificateError};
+use tidings_server::{
+    config::{ConfigErrors, Place},
+    tls::CertificateError,
+};
 
 /// Why a verb could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +60,9 @@ pub(super) enum CliError {
     /// There is no such app.
     #[error("there is no app {id}; there {}", there_are(.ids))]
     UnknownApp { id: String, ids: Vec<String> },
-    /// There is no such app among those that the command line keeps.
-    #[error("the data directory has no app {id}; there {}", there_are(.ids))]
-    NotStored { id: String, ids: Vec<String> },
+    /// The app stands where the command line changes nothing.
+    #[error("app {id} stands in {place}; {}{how}", where_to_change(.place))]
+    Configured { id: String, place: Box<Place>, how: &'static str },
     /// There is no brand to act for.
     #[error(
         "there is no brand: neither the configuration nor {} has one; run this where the server runs, or name its \
@@ -85,6 +88,18 @@ pub(super) enum CliError {
     /// A text is no socket id.
     #[error("{text:?} is no socket id; it is two numbers, as in 123.456")]
     SocketId { text: String, source: SocketIdError },
+    /// The `auth` or query to explain does not lead to an app.
+    #[error("{0}")]
+    Auth(String),
+    /// The key to explain is no app's.
+    #[error("no app has the key {key:?}")]
+    UnknownKey { key: String },
+    /// Nothing is signed for this path.
+    #[error("requests to {path:?} are not signed; those to /apps/ID/… are")]
+    UnsignedPath { path: String },
+    /// Nothing is signed for this channel.
+    #[error("{channel} needs no signature; channels that begin with private- or presence- do")]
+    UnsignedChannel { channel: String },
     /// A presence channel without a member.
     #[error("{channel} is a presence channel: say who joins with --channel-data '{{\"user_id\":\"1\"}}'")]
     NoMember { channel: String },
@@ -114,6 +129,11 @@ pub(super) enum CliError {
         "app {0} has two secrets already: when all of its backends sign with the new one, `tidings apps rotate {0} --finish` ends the old one"
     )]
     RotationUnderWay(String),
+    /// No secret of the app is being replaced.
+    #[error(
+        "app {0} has one secret, and none before it to end; `tidings apps rotate {0}` gives it a new one"
+    )]
+    NoRotation(String),
     /// No server has this data directory in use.
     #[error("no server runs with the data directory {}; name another one with --data-dir or TIDINGS_DATA_DIR", .data_dir.display())]
     NotRunning { data_dir: PathBuf },
@@ -171,8 +191,9 @@ impl CliError {
             | CliError::NoStore { .. }
             | CliError::WhichApp { .. }
             | CliError::UnknownApp { .. }
-            | CliError::NotStored { .. }
+            | CliError::Configured { .. }
             | CliError::RotationUnderWay(_)
+            | CliError::NoRotation(_)
             | CliError::NoBrand { .. }
             | CliError::WhichBrand { .. }
             | CliError::UnknownBrand { .. }
@@ -182,6 +203,8 @@ impl CliError {
             | CliError::Content(_)
             | CliError::Channel(_)
             | CliError::SocketId { .. }
+            | CliError::UnsignedPath { .. }
+            | CliError::UnsignedChannel { .. }
             | CliError::NoMember { .. } => Exit::Usage,
             CliError::Unreachable { .. }
             | CliError::NoTls { .. }
@@ -202,6 +225,8 @@ impl CliError {
             | CliError::Refused { .. }
             | CliError::Closed { .. }
             | CliError::NotAllowed(_)
+            | CliError::Auth(_)
+            | CliError::UnknownKey { .. }
             | CliError::TimeOver { .. } => Exit::Failed,
         }
     }
@@ -263,6 +288,13 @@ fn whom(owner: Option<u32>) -> String {
 /// A path that can be found from everywhere.
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).as_deref().unwrap_or(path).display().to_string()
+}
+
+fn where_to_change(place: &Place) -> &'static str {
+    match place {
+        Place::File(_) | Place::Line { .. } | Place::Key(_) => "change it there: ",
+        Place::Variable(_) => "write it into a file instead, as [[apps]], and there ",
+    }
 }
 
 fn there_are(ids: &[String]) -> String {

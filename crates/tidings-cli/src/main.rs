@@ -29,10 +29,13 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use error::CliError;
-use tidings_server::config::{Config, ConfigErrors, Environment, Flags, Layer, Loaded};
+use tidings_server::config::{Config, ConfigErrors, Environment, Flags, Layer, Loaded, Place};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -129,18 +132,23 @@ impl ConfigArgs {
         Flags { config: self.config.clone(), server }
     }
 
-    /// The configuration as the server would read it; what is doubtful is told on standard error.
+    /// The configuration as the server would read it.
     fn load(&self, environment: &Environment) -> Result<Config, ConfigErrors> {
-        let Loaded { config, warnings, .. } = Config::load(&self.flags(), environment)?;
+        self.load_with_places(environment).map(|(config, _)| config)
+    }
+
+    /// It, and where each of its apps stands; what is doubtful is told on standard error.
+    fn load_with_places(&self, environment: &Environment) -> Result<(Config, Vec<Place>), ConfigErrors> {
+        let Loaded { config, warnings, app_places, .. } = Config::load(&self.flags(), environment)?;
         for warning in warnings {
             eprintln!("warning: {warning}");
         }
-        Ok(config)
+        Ok((config, app_places))
     }
 }
 
 fn main() -> ExitCode {
-    let Cli { verb, serve } = Cli::parse();
+    let Cli { verb, serve } = Cli::try_parse().unwrap_or_else(|error| say_the_order(error).exit());
     let environment = Environment::of_process();
     let done = match verb.unwrap_or(Verb::Serve(serve)) {
         Verb::Serve(args) => serve::run(&args, &environment),
@@ -166,6 +174,19 @@ fn main() -> ExitCode {
     .into()
 }
 
+/// Clap says that a flag of `serve` cannot be used with the other verb, though that has one of the same name.
+fn say_the_order(error: clap::Error) -> clap::Error {
+    match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::ArgumentConflict, Some(ContextValue::String(verb))) => Cli::command().error(
+            ErrorKind::ArgumentConflict,
+            format!(
+                "write flags after the verb: tidings {verb} --flag …; `tidings {verb} --help` lists them"
+            ),
+        ),
+        _ => error,
+    }
+}
+
 /// Prints text as it is and flushes: a reader at the other end of a pipe sees it at once.
 fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
@@ -178,8 +199,6 @@ fn print_line(line: impl std::fmt::Display) -> Result<(), CliError> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

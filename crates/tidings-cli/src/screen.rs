@@ -50,9 +50,10 @@ impl Screen<'_> {
             0 => String::new(),
             more => format!("  (and {more} more)"),
         };
+        let show = self.command("apps show", &[id]);
         let secret = match self.start {
-            Start::First => format!("{}  (later: tidings apps show {id})", app.secret.reveal()),
-            Start::Again => mask(app.secret.reveal()),
+            Start::First => format!("{}  (later: {show})", app.secret.reveal()),
+            Start::Again => format!("{}  (all of it: {show})", mask(app.secret.reveal())),
         };
         let (target, store) = (&self.target, self.store.display());
         let snippet = snippets::browser(key, target);
@@ -194,7 +195,10 @@ Tidings {}  listening on http://127.0.0.1:6001
     fn masks_the_secret_later_and_names_the_flags_that_are_needed() {
         let text = screen(&[app("1"), app("2")], Start::Again, "127.0.0.1:7000", Some("/tmp/a b"));
         assert!(text.contains("app id  1  (and 1 more)\n"), "{text}");
-        assert!(text.contains("secret  0123…\n"), "{text}");
+        let show = "secret  0123…  (all of it: tidings apps show --data-dir '/tmp/a b' 1)\n";
+        assert!(text.contains(show), "{text}");
+        let first = screen(&[app("1")], Start::First, "127.0.0.1:6001", Some("/tmp/d"));
+        assert!(first.contains("(later: tidings apps show --data-dir /tmp/d 1)\n"), "{first}");
         let command = "tidings trigger --data-dir '/tmp/a b' --url http://127.0.0.1:7000 --app 1 demo hello '{\"text\":\"Hi\"}'";
         assert!(text.contains(command), "{text}");
     }

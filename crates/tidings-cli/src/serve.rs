@@ -131,9 +131,8 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
         flags,
         program,
     };
-    print(&screen.text())?;
-    tracing::info!(addresses = addresses.join(" "), apps = apps.len(), "listening");
     let (orders, given) = orders::channel(1);
+    // Before the screen, at which others know that there is a server to drain.
     let control = match Control::listen(&config.data_dir).await {
         Ok(control) => Some(tokio::spawn(control.pass_on(config.drain, orders.clone()))),
         Err(error) => {
@@ -141,6 +140,8 @@ async fn serve(config: Config, store: Store, sources: Sources, flags: &ConfigArg
             None
         }
     };
+    print(&screen.text())?;
+    tracing::info!(addresses = addresses.join(" "), apps = apps.len(), "listening");
     let watch = Watch::start(sources, store, seen, in_use, certificate);
     let reloading = tokio::spawn(reload_on(signals.hangup, watch.reloader()));
     let breaking = tokio::spawn(leave_without_store(broken, orders.clone()));

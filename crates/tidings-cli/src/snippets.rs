@@ -1,7 +1,7 @@
 //! What to paste where, to use an app from another program.
 
 use clap::ValueEnum;
-use tidings_store::StoredApp;
+use tidings_protocol::App;
 
 use super::target::Target;
 
@@ -18,8 +18,8 @@ pub(super) enum Place {
     Browser,
 }
 
-pub(super) fn snippet(place: Place, app: &StoredApp, server: &Target) -> String {
-    let StoredApp { id, key, secret, .. } = app;
+pub(super) fn snippet(place: Place, app: &App, server: &Target) -> String {
+    let App { id, key, secret, .. } = app;
     let (secret, host, port, tls) = (secret.reveal(), server.host(), server.port(), server.is_tls());
     let scheme = if tls { "https" } else { "http" };
     let ssl = if tls { "True" } else { "False" };

@@ -6,10 +6,11 @@ use std::{
 };
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use tidings_protocol::{
     App, ChannelName, SocketId,
     auth::request::{Query, body_md5, string_to_sign},
+    channel::ChannelKind,
 };
 
 use super::{
@@ -53,8 +54,11 @@ pub(super) struct TriggerArgs {
 
 pub(super) fn run(args: TriggerArgs, environment: &Environment) -> Result<Exit, CliError> {
     let channels: Vec<String> = [args.channel].into_iter().chain(args.also).collect();
+    let mut encrypted = None;
     for channel in &channels {
-        ChannelName::parse(channel)?;
+        if ChannelName::parse(channel)?.kind() == ChannelKind::Encrypted {
+            encrypted = Some(channel);
+        }
     }
     if let Some(text) = &args.socket_id {
         let wrong = |source| CliError::SocketId { text: text.clone(), source };
@@ -63,6 +67,11 @@ pub(super) fn run(args: TriggerArgs, environment: &Environment) -> Result<Exit, 
     let config = args.config.load(environment)?;
     let app = known::choose(known::all(&config)?, args.app.as_deref(), &config)?;
     let data = if args.data == "-" { standard_input()? } else { args.data };
+    if let Some(channel) = encrypted.filter(|_| !seems_encrypted(&data)) {
+        eprintln!(
+            "warning: {channel} is for what a backend's library has encrypted; its subscribers cannot read this"
+        );
+    }
     let mut body = json!({"name": args.event, "channels": channels, "data": data});
     if let Some(socket_id) = args.socket_id {
         body["socket_id"] = socket_id.into();
@@ -87,6 +96,12 @@ fn standard_input() -> Result<String, CliError> {
     let what = || "the data from standard input".to_owned();
     io::stdin().read_to_string(&mut text).map_err(|source| CliError::Input { what: what(), source })?;
     Ok(text)
+}
+
+/// Whether it has what Pusher's libraries make of an event's data.
+fn seems_encrypted(data: &str) -> bool {
+    let Ok(Value::Object(json)) = serde_json::from_str(data) else { return false };
+    ["nonce", "ciphertext"].iter().all(|key| json.get(*key).is_some_and(Value::is_string))
 }
 
 /// The path and signed query of `POST /apps/{id}/events`.

@@ -1,17 +1,15 @@
 //! `tidings webhooks`
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use tidings_inbox::webhook_json;
 use tidings_protocol::App;
 use tidings_store::{
     SharedStore, Store,
-    deliveries::{DeliveryId, DeliveryState, Replay, StoredDelivery, Target},
+    deliveries::{Backlog, DeliveryId, DeliveryState, Replay, StoredDelivery, Target},
     time::Timestamp,
 };
 
-use super::{ConfigArgs, Exit, apps::StoreArgs, error::CliError, print, print_line, target};
+use super::{ConfigArgs, Exit, apps::StoreArgs, error::CliError, known, print, print_line, target};
 use tidings_server::{
     Clock,
     config::{Config, Environment},
@@ -77,20 +75,36 @@ pub(super) fn run(verb: WebhooksVerb, environment: &Environment) -> Result<Exit,
 }
 
 /// The store, which must be there: to look into a queue makes none.
-fn open(data_dir: PathBuf) -> Result<SharedStore, CliError> {
-    match Store::open_existing(&data_dir)? {
-        Some(_) => Ok(SharedStore::beside(&data_dir)?),
-        None => Err(CliError::NoStore { data_dir }),
+fn open(Config { data_dir, .. }: &Config) -> Result<SharedStore, CliError> {
+    match Store::open_existing(data_dir)? {
+        Some(_) => Ok(SharedStore::beside(data_dir)?),
+        None => Err(CliError::NoStore { data_dir: data_dir.clone() }),
     }
+}
+
+/// What each receiver has waiting: all, or those of one app, which must be known here or have something in the queue.
+async fn backlogs(store: &SharedStore, app: Option<&str>, config: &Config) -> Result<Vec<Backlog>, CliError> {
+    let mut backlogs = store.backlogs().await?;
+    let Some(id) = app else { return Ok(backlogs) };
+    let queued = backlogs.iter().map(|backlog| backlog.target.app_id.to_string());
+    let mut ids: Vec<String> = known::all(config)?.into_iter().map(|app| app.id).chain(queued).collect();
+    if !ids.iter().any(|known| known == id) {
+        ids.sort_unstable();
+        ids.dedup();
+        return Err(CliError::UnknownApp { id: id.to_owned(), ids });
+    }
+    backlogs.retain(|backlog| *backlog.target.app_id == *id);
+    Ok(backlogs)
 }
 
 fn list(args: ListArgs, environment: &Environment) -> Result<Exit, CliError> {
     let ListArgs { store, waiting, app, before, limit } = args;
     let state = if waiting { DeliveryState::Waiting } else { DeliveryState::Dead };
-    let Config { data_dir, apps, .. } = store.config.load(environment)?;
-    let opened = open(data_dir)?;
+    let config = store.config.load(environment)?;
+    let opened = open(&config)?;
     let (backlogs, listed) = target::block_on(async {
-        Ok((opened.backlogs().await?, opened.deliveries(state, app, before, limit).await?))
+        let backlogs = backlogs(&opened, app.as_deref(), &config).await?;
+        Ok((backlogs, opened.deliveries(state, app, before, limit).await?))
     })?;
     if store.json {
         for delivery in &listed {
@@ -100,7 +114,7 @@ fn list(args: ListArgs, environment: &Environment) -> Result<Exit, CliError> {
     }
     for backlog in &backlogs {
         let (target, waiting, dead) = (&backlog.target, backlog.waiting, backlog.dead);
-        let note = if is_orphan(target, &apps) { "  (no webhook names this URL now)" } else { "" };
+        let note = if is_orphan(target, &config.apps) { "  (no webhook names this URL now)" } else { "" };
         print_line(format_args!(
             "app {}  {}  {waiting} waiting, {dead} dead{note}",
             target.app_id, target.url
@@ -112,13 +126,14 @@ fn list(args: ListArgs, environment: &Environment) -> Result<Exit, CliError> {
     for delivery in &listed {
         let StoredDelivery { id, queued_at, event, lane, attempts, .. } = delivery;
         let error = delivery.last_error.as_deref().unwrap_or("not tried yet");
-        print_line(format_args!("{id:>8}  {queued_at}  {event}  {lane}  {attempts} attempts: {error}"))?;
+        let due = delivery.due_at.map(|at| format!("; next at {at}")).unwrap_or_default();
+        print_line(format_args!("{id:>8}  {queued_at}  {event}  {lane}  {attempts} attempts: {error}{due}"))?;
     }
     Ok(Exit::Done)
 }
 
 fn show(args: &ShowArgs, environment: &Environment) -> Result<Exit, CliError> {
-    let opened = open(args.store.config.load(environment)?.data_dir)?;
+    let opened = open(&args.store.config.load(environment)?)?;
     let found = target::block_on(async { Ok(opened.delivery(args.id).await?) })?;
     let Some(delivery) = found else {
         eprintln!("{}", not_there(args.id));
@@ -134,13 +149,17 @@ fn show(args: &ShowArgs, environment: &Environment) -> Result<Exit, CliError> {
 
 fn replay(args: ReplayArgs, environment: &Environment) -> Result<Exit, CliError> {
     let ReplayArgs { config, ids, all, app } = args;
-    let opened = open(config.load(environment)?.data_dir)?;
+    let config = config.load(environment)?;
+    let opened = open(&config)?;
     let which: Vec<Replay> = match (all, app) {
         (true, Some(app)) => vec![Replay::OfApp(app)],
         (true, None) => vec![Replay::All],
         (false, _) => ids.into_iter().map(Replay::One).collect(),
     };
     let replayed = target::block_on(async {
+        if let [Replay::OfApp(app)] = which.as_slice() {
+            backlogs(&opened, Some(app), &config).await?;
+        }
         let now = Timestamp::from_unix(Clock::system().unix());
         let mut replayed = 0;
         for which in which {

@@ -16,6 +16,7 @@ use std::{
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::Value;
+use tidings_protocol::app::AppSecret;
 use tidings_server::Clock;
 
 /// The most that anything here may take.
@@ -200,7 +201,7 @@ fn the_first_start_makes_an_app_that_stays() {
     let (id, key, secret) = (first.shown("app id"), first.shown("key"), first.shown("secret"));
     assert!(id.len() == 6 && id.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
     assert_eq!((key.len(), secret.len()), (20, 40));
-    assert!(first.screen.contains("(later: tidings apps show"));
+    assert!(first.screen.contains("  (later: "));
     assert!(first.screen.contains(&format!("new Pusher(\"{key}\"")));
     assert_eq!(first.shown("demo"), format!("{}/", first.url));
     assert_eq!(first.shown("store"), "./tidings-data/tidings.db");
@@ -286,7 +287,7 @@ fn a_port_in_use_does_not_cost_the_first_secret() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port().to_string();
     assert_eq!(folder.run(&["--port", &port]).code, 1);
-    assert!(folder.serve(&[]).screen.contains("(later: tidings apps show"));
+    assert!(folder.serve(&[]).screen.contains("  (later: "));
 }
 
 const MISTAKES: &str = "\
@@ -437,8 +438,92 @@ fn apps_that_cannot_be() {
     check(&["apps", "add", "--allowed-origin=a b"], 2, "\"a b\" is no origin");
     check(&["apps", "add", "--limit=conections=1"], 2, "did you mean `connections`?");
     check(&["apps", "add", "--limit=connections=many"], 2, "NAME=NUMBER");
-    check(&["apps", "show", "7"], 2, "the data directory has no app 7; there are: 1");
-    check(&["apps", "rotate", "7", "--data-dir", "nowhere"], 2, "has no app 7; there is none");
+    check(&["apps", "show", "7"], 2, "there is no app 7; there are: 1");
+    check(&["apps", "show", "7", "--config", &config], 2, "there is no app 7; there are: 9, 1");
+    check(&["apps", "rotate", "7", "--config", &config], 2, "there is no app 7; there are: 9, 1");
+    check(&["apps", "rotate", "7", "--data-dir", "nowhere"], 2, "there is no app 7; there is none");
+    check(&["apps", "rotate", "1", "--finish"], 2, "app 1 has one secret, and none before it to end");
+}
+
+#[test]
+fn apps_of_the_configuration_are_shown_with_where_they_stand() {
+    let folder = Folder::new("apps-configured");
+    let lines = "previous_secret = \"fedcba9876543210\"\nallowed_origins = [\"https://*.a.example:8443\"]";
+    let file = folder.write("t.toml", &config_of("0123456789abcdef", lines));
+    folder.run(&["apps", "add", "--id=1", "--key=one"]);
+    folder.run(&["apps", "add", "--id=2", "--key=seven"]);
+    let variables = [
+        ("TIDINGS_CONFIG", &*file),
+        ("PUSHER_APP_ID", "77"),
+        ("PUSHER_APP_KEY", "thekey"),
+        ("PUSHER_APP_SECRET", "0123456789abcdef"),
+    ];
+    let run =
+        |args: &[&str]| Running::start(&mut folder.tidings(&[&["apps"], args].concat(), &variables)).end();
+    let listed = format!(
+        "77  thekey  in PUSHER_APP_ID\n7   seven  in {file}\n1   one\n\
+         2   seven  not used: the configuration has this id or key\n"
+    );
+    assert_eq!(run(&["list"]).out, listed);
+    let shown = format!(
+        "id      7\nkey     seven\nsecret  0123456789abcdef\n\
+         before  fedcba9876543210  (good as long as `previous_secret` has it)\nin      {file}\n\
+         allowed_origins = [\"https://*.a.example:8443\"]\n"
+    );
+    assert_eq!(run(&["show", "7"]).out, shown);
+    let json = |args: &[&str]| serde_json::from_str::<Value>(&run(args).out).expect("JSON");
+    assert_eq!(json(&["show", "7", "--json"])["configured_in"], *file);
+    let listed = json(&["list", "--json"]);
+    let of_2 = &listed[3];
+    assert_eq!((&of_2["configured_in"], &of_2["hidden"]), (&Value::Null, &true.into()));
+    assert!(!listed.to_string().contains("0123456789abcdef"));
+    assert!(run(&["show", "77", "--env", "laravel"]).out.contains("PUSHER_APP_KEY=thekey\n"));
+    let stands = |args: &[&str], said: &str| {
+        let ended = run(args);
+        assert_eq!((ended.code, ended.out, ended.err), (2, String::new(), format!("tidings: app {said}\n")));
+    };
+    let rotate = "`previous_secret` is the secret of now, `secret` a new one";
+    stands(&["rotate", "7"], &format!("7 stands in {file}; change it there: {rotate}"));
+    let finish = format!("7 stands in {file}; change it there: leave out `previous_secret`");
+    stands(&["rotate", "7", "--finish"], &finish);
+    stands(&["enable", "7"], &format!("7 stands in {file}; change it there: `enabled = true`"));
+    let said =
+        "77 stands in PUSHER_APP_ID; write it into a file instead, as [[apps]], and there `enabled = false`";
+    stands(&["disable", "77"], said);
+}
+
+#[test]
+fn a_file_that_nobody_has_named_is_told_of() {
+    let folder = Folder::new("not-named");
+    let said = "tidings.toml: it lies here but is not read; name it: --config tidings.toml";
+    let file = folder.write("tidings.toml", &config_of("0123456789abcdef", ""));
+    for args in [&["apps", "list"][..], &["trigger", "demo", "hello"], &["webhooks", "list"], &["drain"]] {
+        let ended = folder.run(args);
+        assert!(ended.err.starts_with(&format!("warning: {said}\n")), "{args:?} {}", ended.err);
+        let ended = folder.run(&[args, &["--config", "tidings.toml"]].concat());
+        assert!(!ended.err.contains("is not read"), "{args:?} {}", ended.err);
+    }
+    let variables = [("TIDINGS_CONFIG", &*file)];
+    let named = Running::start(&mut folder.tidings(&["apps", "list"], &variables)).end();
+    assert_eq!(named.err, "");
+    let server = folder.serve(&[]);
+    server.running.said("it lies here but is not read; name it: --config tidings.toml");
+    ends_well(server);
+}
+
+#[test]
+fn flags_before_the_verb_are_said_to_stand_after_it() {
+    let folder = Folder::new("flags-first");
+    for args in
+        [&["--config", "t.toml", "trigger", "demo", "hello"][..], &["--data-dir=d", "webhooks", "list"]]
+    {
+        let ended = folder.run(args);
+        assert_eq!((ended.code, &*ended.out), (2, ""), "{args:?}");
+        let verb = args.iter().find(|arg| ["trigger", "webhooks"].contains(arg)).expect("a verb");
+        let said = format!("error: write flags after the verb: tidings {verb} --flag …");
+        assert!(ended.err.starts_with(&said), "{}", ended.err);
+        assert!(!ended.err.contains("cannot be used"), "{}", ended.err);
+    }
 }
 
 #[test]
@@ -465,6 +550,14 @@ fn what_is_triggered_reaches_who_subscribes() {
     }
     let sent = folder.run(&["trigger", "--url", &server.url, "demo", "hello", "{\"text\":\"Hi\"}"]);
     assert_eq!((sent.code, &*sent.out), (0, "sent \"hello\" to demo\n"), "{}", sent.err);
+    let encrypted = |data: &str| {
+        let sent = folder.run(&["trigger", "--url", &server.url, "private-encrypted-a", "hello", data]);
+        assert_eq!((sent.code, &*sent.out), (0, "sent \"hello\" to private-encrypted-a\n"));
+        sent.err
+    };
+    let warned = "warning: private-encrypted-a is for what a backend's library has encrypted; its subscribers cannot read this\n";
+    assert_eq!(encrypted("{}"), warned);
+    assert_eq!(encrypted("{\"nonce\":\"bm9uY2U=\",\"ciphertext\":\"Y2lwaGVy\"}"), "");
     let event = subscriber.json_line();
     assert_eq!(event, serde_json::json!({"event": "hello", "channel": "demo", "data": "{\"text\":\"Hi\"}"}));
 
@@ -866,6 +959,32 @@ fn a_signature_is_explained() {
         wrong.out
     );
 
+    let presence = hmac("7ad3773142a6692b25b8", "1234.1234:presence-foobar");
+    let presence = format!("--auth=278d425bdf160c739803:{presence}");
+    let presence = ["explain-auth", "--socket-id=1234.1234", "--channel=presence-foobar", &presence];
+    let ended = folder.run(&presence);
+    let said = "\nright      of a signed-in user only: without channel_data others cannot join\n";
+    assert!(ended.code == 0 && ended.out.ends_with(said), "{}", ended.out);
+    assert_eq!(folder.run_json(&[&presence[..], &["--json"]].concat())["signed_in_only"], true);
+
+    let check = |args: &[&str], code: i32, said: &str| {
+        let ended = folder.run(&[&["explain-auth"], args].concat());
+        assert_eq!((ended.code, &*ended.out), (code, ""), "{args:?} {}", ended.err);
+        assert_eq!(ended.err, format!("tidings: {said}\n"));
+    };
+    let private = ["--socket-id=1.2", "--channel=private-a"];
+    let auth = |auth| [&private[..], &["--auth", auth]].concat();
+    check(&auth("otherkey:00"), 1, "no app has the key \"otherkey\"");
+    check(&auth("foo"), 1, "auth must be KEY:SIGNATURE, with a colon between");
+    check(&["--url=/apps/5/events?auth_key=other"], 1, "no app has the key \"other\"");
+    check(&["--url=/apps/5/events"], 1, "the parameter auth_key is missing");
+    check(&private, 2, "there are several apps; choose one with --app: 9, 3");
+    let path = |path: &str| format!("requests to \"{path}\" are not signed; those to /apps/ID/… are");
+    check(&["--url=http://127.0.0.1:6001/app/KEY?protocol=7"], 2, &path("/app/KEY"));
+    check(&["--url=/foo"], 2, &path("/foo"));
+    let public = "demo needs no signature; channels that begin with private- or presence- do";
+    check(&["--socket-id=1.2", "--channel=demo"], 2, public);
+
     let body = folder.write(
         "body.json",
         "{\"name\":\"foo\",\"channels\":[\"project-3\"],\"data\":\"{\\\"some\\\":\\\"data\\\"}\"}",
@@ -882,6 +1001,10 @@ fn a_signature_is_explained() {
     assert_eq!(json["findings"][0]["code"], "timestamp_window");
     assert_eq!(folder.run(&["explain-auth", "--auth=a:b"]).code, 2);
     assert_eq!(folder.run(&["explain-auth", "--channel=a", "--user-data={}", "--socket-id=1.1"]).code, 2);
+}
+
+fn hmac(secret: &str, text: &str) -> String {
+    AppSecret::new(secret).sign(&[text.as_bytes()])
 }
 
 #[test]
@@ -1041,6 +1164,15 @@ fn the_queue_of_webhooks_is_looked_into() {
         let first: Value = serde_json::from_str(listed.lines().next()?).expect("JSON");
         (first["attempts"] != 0).then(|| first["id"].to_string())
     });
+    let waiting = folder.run(&["webhooks", "list", "--waiting", "--app=7"]).out;
+    assert!(waiting.lines().next_back().is_some_and(|line| line.contains("; next at 2")), "{waiting}");
+    for args in [&["list"][..], &["replay", "--all"]] {
+        for config in [&[][..], &["--config", &file]] {
+            let ended = folder.run(&[&["webhooks"], args, &["--app=9"], config].concat());
+            let said = "tidings: there is no app 9; there are: 7\n";
+            assert_eq!((ended.code, &*ended.out, &*ended.err), (2, "", said), "{args:?}");
+        }
+    }
     let ended = folder.run(&["webhooks", "replay", &id, "999"]);
     assert_eq!((ended.code, &*ended.out), (1, "0 back in the queue\n"));
     assert!(

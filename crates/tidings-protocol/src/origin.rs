@@ -42,6 +42,12 @@ impl AllowedOrigins {
         let Some(origin) = origin else { return true };
         self.0.is_empty() || self.0.iter().any(|pattern| pattern.matches(origin))
     }
+
+    /// The patterns as texts that [`parse`](Self::parse) reads.
+    #[must_use]
+    pub fn to_texts(&self) -> Vec<String> {
+        self.0.iter().map(Pattern::to_text).collect()
+    }
 }
 
 impl Pattern {
@@ -59,6 +65,17 @@ impl Pattern {
             return Ok(Pattern::Whole { scheme: scheme.to_ascii_lowercase(), host, port });
         }
         HostPattern::parse(text).map(Pattern::Host).ok_or_else(error)
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            Pattern::Any => "*".to_owned(),
+            Pattern::Host(host) => host.to_text(),
+            Pattern::Whole { scheme, host, port: None } => format!("{scheme}://{}", host.to_text()),
+            Pattern::Whole { scheme, host, port: Some(port) } => {
+                format!("{scheme}://{}:{port}", host.to_text())
+            }
+        }
     }
 
     fn matches(&self, origin: &str) -> bool {
@@ -90,6 +107,13 @@ impl HostPattern {
         }
         let name = name.to_ascii_lowercase();
         Some(if subdomains { HostPattern::Subdomains(format!(".{name}")) } else { HostPattern::Exact(name) })
+    }
+
+    fn to_text(&self) -> String {
+        match self {
+            HostPattern::Exact(name) => name.clone(),
+            HostPattern::Subdomains(suffix) => format!("*{suffix}"),
+        }
     }
 
     fn matches(&self, host: &str) -> bool {
@@ -139,6 +163,8 @@ mod tests {
     fn check(patterns: &[&str], origin: &str, expected: bool) {
         let allowed = AllowedOrigins::parse(patterns.iter().copied()).expect("patterns");
         assert_eq!(allowed.allow(Some(origin)), expected, "{patterns:?} {origin}");
+        let texts = allowed.to_texts();
+        assert_eq!(AllowedOrigins::parse(texts.iter().map(String::as_str)), Ok(allowed), "{texts:?}");
     }
 
     #[test]

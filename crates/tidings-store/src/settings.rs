@@ -127,6 +127,18 @@ impl Default for AppSettings {
 }
 
 impl AppSettings {
+    /// The settings of an app.
+    #[must_use]
+    pub fn of(app: &App) -> Self {
+        let patterns = app.allowed_origins.clone();
+        AppSettings {
+            enabled: app.enabled,
+            features: app.features,
+            allowed_origins: Origins { texts: patterns.to_texts(), patterns },
+            limits: app.limits,
+        }
+    }
+
     /// The app with these settings and credentials.
     #[must_use]
     pub fn to_app(&self, id: String, key: String, secret: AppSecret) -> App {
@@ -253,6 +265,8 @@ mod tests {
         let app = settings.to_app("1".into(), "key".into(), AppSecret::new("secret"));
         assert!(!app.enabled);
         assert_eq!((app.features, app.limits), (settings.features, settings.limits));
+        let again = AppSettings::of(&app);
+        assert_eq!(again.to_app(app.id.clone(), app.key.clone(), app.secret.clone()), app);
         assert!(app.allowed_origins.allow(Some("https://a.example.com")));
     }
 

@@ -17,7 +17,7 @@ use std::{
 
 use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
-use tidings_protocol::App;
+use tidings_protocol::{App, ChannelName, auth::request::Query};
 
 use super::{ConfigArgs, Exit, error::CliError, known, print, print_line};
 use findings::Finding;
@@ -85,9 +85,19 @@ struct Explanation {
     given: Option<String>,
     /// What is wrong with it; nothing if it would be taken.
     findings: Vec<Finding>,
+    /// Of whom it would be taken then.
+    taken_of: TakenOf,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TakenOf {
+    Anybody,
+    /// Who has signed in is a member without `channel_data`.
+    SignedInUser,
 }
 
 pub(super) fn run(args: &ExplainArgs, environment: &Environment) -> Result<Exit, CliError> {
+    check_signed(args)?;
     let config = args.config.load(environment)?;
     let apps = known::all(&config)?;
     let hint = |app: &App| match (&args.auth, request(args)) {
@@ -97,6 +107,9 @@ pub(super) fn run(args: &ExplainArgs, environment: &Environment) -> Result<Exit,
     };
     let hinted = apps.iter().find(|app| hint(app)).map(|app| app.id.as_str());
     let id = args.app.as_deref().or(hinted).map(str::to_owned);
+    if let (None, [_, _, ..]) = (&id, apps.as_slice()) {
+        check_hint(args)?;
+    }
     let app = known::choose(apps.clone(), id.as_deref(), &config)?;
     let explanation = explain(args, &app, &apps)?;
     if args.json {
@@ -105,6 +118,34 @@ pub(super) fn run(args: &ExplainArgs, environment: &Environment) -> Result<Exit,
         print(&explanation.to_text())?;
     }
     Ok(if explanation.is_right() { Exit::Done } else { Exit::Failed })
+}
+
+/// Checks that what it is about has a signature at all.
+fn check_signed(args: &ExplainArgs) -> Result<(), CliError> {
+    if let Some((path, _)) = request(args).filter(|(path, _)| !path.contains("apps/")) {
+        return Err(CliError::UnsignedPath { path });
+    }
+    let channel = args.channel.as_deref().and_then(|name| ChannelName::parse(name).ok());
+    match channel.filter(|channel| !channel.needs_auth()) {
+        Some(channel) => Err(CliError::UnsignedChannel { channel: channel.to_string() }),
+        None => Ok(()),
+    }
+}
+
+/// Says why what was given leads to none of several apps, if that is its own fault.
+fn check_hint(args: &ExplainArgs) -> Result<(), CliError> {
+    let key = match (&args.auth, request(args)) {
+        (Some(auth), _) => match auth.split_once(':') {
+            Some((key, _)) => key.to_owned(),
+            None => return Err(CliError::Auth(Finding::NoColon.to_string())),
+        },
+        (None, Some((_, query))) => match Query::parse(&query).value("auth_key") {
+            Some(key) => key.to_owned(),
+            None => return Err(CliError::Auth(Finding::MissingParameter("auth_key").to_string())),
+        },
+        (None, None) => return Ok(()),
+    };
+    Err(CliError::UnknownKey { key })
 }
 
 fn explain(args: &ExplainArgs, app: &App, apps: &[App]) -> Result<Explanation, CliError> {
@@ -165,7 +206,12 @@ impl Explanation {
             format!("given      {}", self.given.as_deref().unwrap_or("nothing")),
         ];
         if self.is_right() {
-            lines.push("right".to_owned());
+            lines.push(match self.taken_of {
+                TakenOf::Anybody => "right".to_owned(),
+                TakenOf::SignedInUser => {
+                    "right      of a signed-in user only: without channel_data others cannot join".to_owned()
+                }
+            });
         }
         lines.extend(self.findings.iter().map(|finding| format!("wrong      {finding}")));
         lines.join("\n") + "\n"
@@ -178,6 +224,7 @@ impl Explanation {
             "expected": self.expected,
             "given": self.given,
             "ok": self.is_right(),
+            "signed_in_only": self.taken_of == TakenOf::SignedInUser,
             "findings": self.findings.iter().map(finding).collect::<Vec<_>>(),
         })
     }

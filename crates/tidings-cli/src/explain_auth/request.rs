@@ -6,7 +6,7 @@ use tidings_protocol::{
 };
 
 use super::{
-    Explanation,
+    Explanation, TakenOf,
     findings::{BodyCause, Finding},
     guess::{self, Attempt},
     json_text,
@@ -53,7 +53,7 @@ impl Request<'_> {
             None => findings.push(Finding::NoSignature),
             Some(signature) => findings.extend(self.check_signature(signature, &signed, &query, app, apps)),
         }
-        Explanation { signed, expected, given, findings }
+        Explanation { signed, expected, given, findings, taken_of: TakenOf::Anybody }
     }
 
     fn check_signature(

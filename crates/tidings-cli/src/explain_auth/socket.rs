@@ -3,7 +3,7 @@
 use tidings_protocol::{App, SocketId, auth::request::percent_decode};
 
 use super::{
-    Explanation,
+    Explanation, TakenOf,
     findings::Finding,
     guess::{self, Attempt},
     json_text,
@@ -31,7 +31,8 @@ impl Signed<'_> {
             findings.push(Finding::SocketId(socket_id.to_owned()));
         }
         findings.extend(self.check(socket_id, auth, app, apps));
-        Explanation { signed, expected, given: auth.map(str::to_owned), findings }
+        let taken_of = if self.lacks_data() { TakenOf::SignedInUser } else { TakenOf::Anybody };
+        Explanation { signed, expected, given: auth.map(str::to_owned), findings, taken_of }
     }
 
     fn check(self, socket_id: &str, auth: Option<&str>, app: &App, apps: &[App]) -> Vec<Finding> {

@@ -12,7 +12,7 @@ use tidings_protocol::{
     webhook::{ChannelPatternError, OtherWay},
 };
 
-use super::rules::SECRET_MIN;
+use super::{USUAL_FILE, rules::SECRET_MIN};
 use crate::tls::CertificateError;
 
 /// Something found.
@@ -184,6 +184,9 @@ pub enum WarningKind {
         "{0} is no public address, and no network of [outbound] allow has it: nothing will be delivered there"
     )]
     OutOfReach(IpAddr),
+    /// The file that most name, which nobody has named.
+    #[error("it lies here but is not read; name it: --config {USUAL_FILE}")]
+    NotNamed,
 }
 
 impl NoteKind {

@@ -43,6 +43,8 @@ pub const DEFAULT_ADDRESS: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 6001);
 const DEFAULT_METRICS_PORT: u16 = 9601;
 /// Where the store is if it is not told.
 pub const DEFAULT_DATA_DIR: &str = "./tidings-data";
+/// What most call their file. It is not read unless it is named.
+const USUAL_FILE: &str = "tidings.toml";
 
 /// All that the server is told.
 #[derive(Clone, Debug)]
@@ -134,8 +136,17 @@ pub struct Loaded {
     pub warnings: Vec<Warning>,
     /// What was made of the variables that other servers know.
     pub notes: Vec<Note>,
+    /// Where each of its apps stands, in their order.
+    pub app_places: Vec<Place>,
     /// The brands whose app the file does not have. The variables or the store may: a server knows.
     pub astray: Vec<Warning>,
+}
+
+/// The configuration as it was read, and of it what [`Loaded`] tells.
+struct Read {
+    config: Config,
+    app_places: Vec<Place>,
+    astray: Vec<Warning>,
 }
 
 /// What variables say by themselves.
@@ -168,29 +179,33 @@ impl Config {
     /// [`ConfigErrors`] has every mistake of the file and the variables.
     pub fn load(flags: &Flags, environment: &Environment) -> Result<Loaded, ConfigErrors> {
         let mut report = finding::Report::default();
-        let (config, astray) = Self::read(flags, environment, &mut report);
+        let Read { config, app_places, astray } = Self::read(flags, environment, &mut report);
         let notes = report.take_notes();
-        Ok(Loaded { config, warnings: report.finish()?, notes, astray })
+        Ok(Loaded { config, warnings: report.finish()?, notes, app_places, astray })
     }
 
-    /// What the layers say together, and the brands that are astray; what is wrong goes into the report.
-    fn read(
-        flags: &Flags,
-        environment: &Environment,
-        report: &mut finding::Report,
-    ) -> (Config, Vec<Warning>) {
+    /// What the layers say together; what is wrong goes into the report.
+    fn read(flags: &Flags, environment: &Environment, report: &mut finding::Report) -> Read {
         let variables = environment::read(environment, report);
-        let file = match flags.config.as_deref().or_else(|| environment.config_file()) {
-            Some(path) => file::read(path, report),
-            None => file::FileConfig::default(),
+        let path = flags.config.as_deref().or_else(|| environment.config_file());
+        let file = if let Some(path) = path {
+            file::read(path, report)
+        } else {
+            if Path::new(USUAL_FILE).is_file() {
+                report.warning(Place::File(USUAL_FILE.into()), WarningKind::NotNamed);
+            }
+            file::FileConfig::default()
         };
-        let apps = with_first(variables.app, file.apps, report);
+        let (apps, of_variables) = with_first(variables.app, file.apps, report);
+        let of_file = path.map(|path| Place::File(path.to_owned()));
+        let app_places =
+            of_variables.into_iter().chain(of_file.into_iter().cycle()).take(apps.len()).collect();
         let server = flags.server.clone().or(variables.server).or(file.server);
         let config = Config { outbound: file.outbound, ..server.with_defaults(apps, file.brands) };
         if let Some((key, port)) = config.taken_from_metrics() {
             report.mistake(Place::Key("metrics.port"), MistakeKind::SamePort { key, port });
         }
-        (config, file.astray)
+        Read { config, app_places, astray: file.astray }
     }
 
     /// Which other listener has the port that was chosen for the metrics, where their addresses meet.
@@ -232,7 +247,8 @@ impl Config {
     pub fn check(path: &Path) -> Result<Loaded, ConfigErrors> {
         let flags = Flags { config: Some(path.to_owned()), server: Layer::default() };
         let mut report = finding::Report::default();
-        let (config, mut astray) = Self::read(&flags, &Environment::default(), &mut report);
+        let Read { config, app_places, mut astray } =
+            Self::read(&flags, &Environment::default(), &mut report);
         let tls = config.tls.as_ref().map_or(Ok(()), |tls| tls.read().map(drop));
         for errors in [tls, config.outbound.authorities().map(drop)].into_iter().filter_map(Result::err) {
             report.add(errors);
@@ -241,7 +257,7 @@ impl Config {
         let mut warnings = report.finish()?;
         warnings.append(&mut astray);
         warnings.sort_by_key(|warning| warning.place.order());
-        Ok(Loaded { config, warnings, notes, astray })
+        Ok(Loaded { config, warnings, notes, app_places, astray })
     }
 }
 
@@ -312,16 +328,24 @@ fn is_same(of_file: &App, of_variables: &App) -> bool {
     of_file.key == of_variables.key && of_file.secret.clone().alone() == of_variables.secret
 }
 
-/// The app of the variables before those of the file, which may say more about that same app.
-fn with_first(first: Option<AliasedApp>, mut apps: Vec<App>, report: &mut finding::Report) -> Vec<App> {
-    let Some(aliased) = first else { return apps };
+/// The app of the variables before those of the file, which may say more about that same app; and where it stands, if
+/// the file does not have it.
+fn with_first(
+    first: Option<AliasedApp>,
+    mut apps: Vec<App>,
+    report: &mut finding::Report,
+) -> (Vec<App>, Option<Place>) {
+    let Some(aliased) = first else { return (apps, None) };
     let (first, AliasedApp { id_name, key_name, .. }) = (aliased.to_app(), aliased);
+    let place = Place::Variable(id_name.to_owned());
     match apps.iter().position(|app| app.id == first.id) {
         Some(at) if is_same(&apps[at], &first) => {
             apps[..=at].rotate_right(1);
+            (apps, None)
         }
         Some(_) => {
-            report.mistake(Place::Variable(id_name.to_owned()), MistakeKind::OtherCredentials);
+            report.mistake(place, MistakeKind::OtherCredentials);
+            (apps, None)
         }
         None => {
             if apps.iter().any(|app| app.key == first.key) {
@@ -331,7 +355,7 @@ fn with_first(first: Option<AliasedApp>, mut apps: Vec<App>, report: &mut findin
                 );
             }
             apps.insert(0, first);
+            (apps, Some(place))
         }
     }
-    apps
 }

@@ -749,14 +749,21 @@ fn first_app(name: &str, id: &str, key: &str, secret: &str) -> Result<Vec<String
     let flags = Flags { config: Some(file.0.clone()), ..Flags::default() };
     let loaded =
         Config::load(&flags, &variables.into_iter().collect()).map_err(|errors| errors.to_string())?;
-    Ok(loaded.config.apps.iter().map(|app| format!("{} {}", app.id, app.features.client_events)).collect())
+    let apps = loaded.config.apps.iter().zip(&loaded.app_places).map(|(app, place)| {
+        let place = if place.path().is_some() { "file".to_owned() } else { place.to_string() };
+        format!("{} {} {place}", app.id, app.features.client_events)
+    });
+    Ok(apps.collect())
 }
 
 #[test]
 fn the_app_of_the_variables_is_the_first() {
     let ids = |ids: &[&str]| Ok(ids.iter().map(|id| (*id).to_owned()).collect());
-    assert_eq!(first_app("new", "3", "k3", "0123456789abcdef"), ids(&["3 true", "1 true", "2 false"]));
-    assert_eq!(first_app("same", "2", "k2", "fedcba9876543210"), ids(&["2 false", "1 true"]));
+    assert_eq!(
+        first_app("new", "3", "k3", "0123456789abcdef"),
+        ids(&["3 true PUSHER_APP_ID", "1 true file", "2 false file"])
+    );
+    assert_eq!(first_app("same", "2", "k2", "fedcba9876543210"), ids(&["2 false file", "1 true file"]));
     let other = Err("PUSHER_APP_ID: the file has an app of this id with another key or secret".to_owned());
     assert_eq!(first_app("other-key", "2", "k3", "fedcba9876543210"), other);
     assert_eq!(first_app("other-secret", "2", "k2", "0123456789abcdef"), other);
