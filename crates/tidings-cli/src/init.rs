@@ -19,7 +19,7 @@ use tidings_protocol::{
 use tidings_store::AppSettings;
 
 use super::{Exit, apps::changed, error::CliError, print, print_line};
-use tidings_server::config::Layer;
+use tidings_server::config::{Config, Layer, Mistake, Place};
 
 #[derive(Args)]
 pub(super) struct InitArgs {
@@ -54,10 +54,11 @@ pub(super) fn run(args: &InitArgs) -> Result<Exit, CliError> {
     let from = &args.from;
     let text = fs::read_to_string(from)
         .map_err(|source| CliError::Input { what: from.display().to_string(), source })?;
-    let draft = if text.trim_start().starts_with('{') { soketi::read(&text) } else { dotenv::read(&text) };
-    let mut draft = draft.map_err(|mistakes| CliError::NotUnderstood { file: from.clone(), mistakes })?;
+    let not_understood = |mistakes| CliError::NotUnderstood { file: from.clone(), mistakes };
+    let mut draft = read(&text).map_err(not_understood)?;
     draft.note_what_webhooks_need();
     let config = draft.render(from);
+    accepted(&config).map_err(not_understood)?;
     if args.to == Path::new("-") {
         print(&config)?;
         return Ok(Exit::Done);
@@ -65,10 +66,31 @@ pub(super) fn run(args: &InitArgs) -> Result<Exit, CliError> {
     write_new(&args.to, &config).map_err(|source| CliError::Write { path: args.to.clone(), source })?;
     let to = args.to.display();
     for note in &draft.notes {
-        print_line(format_args!("note: {note}"))?;
+        print_line(format_args!("note: {}", in_one_line(note)))?;
     }
     print_line(format_args!("wrote {to}; start the server with: tidings serve --config {to}"))?;
     Ok(Exit::Done)
+}
+
+fn read(text: &str) -> Result<Draft, Vec<String>> {
+    // Editors of Windows begin a file with a byte order mark.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_start();
+    // Other JSON than an object, and a comment before it, is for soketi's reader to refuse.
+    let is_json = text.starts_with(['{', '/']) || serde_json::from_str::<Value>(text).is_ok();
+    if is_json { soketi::read(text) } else { dotenv::read(text) }
+}
+
+/// Asks the server's own reader, for whom two apps with one key are too many.
+///
+/// # Errors
+/// Every mistake, as a line.
+fn accepted(config: &str) -> Result<(), Vec<String>> {
+    let line = |mistake: &Mistake| match &mistake.place {
+        // There is no file yet whose lines could be named.
+        Place::Line { key: Some(key), .. } => format!("{key}: {}", mistake.kind),
+        _ => mistake.to_string(),
+    };
+    Config::check_text(config).map_err(|errors| errors.mistakes.iter().map(line).collect())
 }
 
 /// Writes a file that only this user reads: it holds secrets.
@@ -87,9 +109,10 @@ impl Draft {
     }
 
     fn render(&self, from: &Path) -> String {
-        let mut text = format!("# Made by `tidings init` of {}.\n", from.display());
+        let from = from.display().to_string();
+        let mut text = format!("# Made by `tidings init` of {}.\n", in_one_line(&from));
         for note in &self.notes {
-            text.extend(["# ", note, "\n"]);
+            text.extend(["# ", &*in_one_line(note), "\n"]);
         }
         let Layer {
             host,
@@ -170,9 +193,15 @@ fn section(text: &mut String, header: &str, values: &[(&str, Option<String>)]) {
     }
 }
 
-/// A text as TOML writes it: as JSON does.
+/// A text as TOML writes it: as JSON does, but for one character.
 fn toml(text: &str) -> String {
-    Value::from(text).to_string()
+    Value::from(text).to_string().replace('\u{7f}', "\\u007F")
+}
+
+/// A text that ends no comment: it may quote what others have written.
+fn in_one_line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -180,7 +209,6 @@ mod tests {
     use rcgen::{CertifiedKey, generate_simple_self_signed};
 
     use super::*;
-    use tidings_server::config::Config;
 
     fn drafted(read: impl Fn(&str) -> Result<Draft, Vec<String>>, text: &str) -> String {
         let mut draft = read(text).unwrap_or_else(|mistakes| panic!("{mistakes:?}"));
@@ -296,7 +324,11 @@ secret = \"0123456789abcdef\"
             "madeUp": 1,
             "prot": 1,
             "shutdownGracePeriod": 3500,
-            "eventLimits": {"maxPayloadInKb": "20"},
+            "eventLimits": {"maxPayloadInKb": "20", "maxNameLength": 100},
+            "presence": {"zz": 1, "maxMemberPerChannel": 5},
+            "metrics.host": "0.0.0.0",
+            "appManager.driver": "array",
+            "appManager.cache.enabled": true,
             "appManager.array.apps": [
                 {"id": 7, "key": "seven", "secret": "0123456789abcdef", "maxConnections": -1, "enableClientMessages": true,
                  "maxClientEventsPerSecond": 50, "webhooks": [
@@ -315,15 +347,20 @@ secret = \"0123456789abcdef\"
             "\
 # Made by `tidings init` of FILE.
 # app 7: webhooks[1]: not taken: Lambda functions are not called
-# debug: TIDINGS_LOG=debug has more logged
-# metrics.prometheus.prefix: soketi's names are told with its own prefix
-# webhooks.batching.duration: nothing waits for a batch to fill
 # adapter: several nodes do not share their channels here; run one
+# appManager.cache.enabled: it has no meaning here
 # cors: it has no meaning here
 # database.redis.host: apps and webhooks are kept in the data directory, and in no other database
+# debug: TIDINGS_LOG=debug has more logged
+# eventLimits.maxNameLength: names have at most 200 characters here
 # madeUp: unknown key
+# metrics.prometheus.prefix: soketi's names are told with its own prefix
+# metrics.host: metrics are served on this machine only; [metrics] host names another address
 # pathPrefix: there is no path prefix here; clients and backends connect without one
+# presence.maxMemberPerChannel: unknown key; did you mean `presence.maxMembersPerChannel`?
+# presence.zz: unknown key
 # prot: unknown key; did you mean `port`?
+# webhooks.batching.duration: nothing waits for a batch to fill
 # webhooks go to public addresses, and to networks that [outbound] allow names
 
 [server]
@@ -366,6 +403,42 @@ limits.client_events_per_second = 0
 limits.reads_per_second = 9
 limits.event_bytes = 20480
 limits.presence_member_bytes = 2048
+"
+        );
+    }
+
+    #[test]
+    fn limits_of_one_app_of_soketi() {
+        let json = r#"{
+            "eventLimits.maxPayloadInKb": 20,
+            "appManager.array.apps": [
+                {"AppId": "9", "AppKey": "nine", "AppSecret": "fedcba9876543210", "MaxConnections": 1, "max_connections": 10,
+                 "maxEventPayloadInKb": 5, "maxPresenceMembersPerChannel": 7, "max_presence_member_size_in_kb": 3,
+                 "maxEventBatchSize": 3, "maxEventChannelsAtOnce": "2", "maxEventNameLength": 50,
+                 "MaxChannelNameLength": 60, "maxConections": 4, "a\nport = 1": 1}
+            ]
+        }"#;
+        assert_eq!(
+            drafted(soketi::read, json),
+            "\
+# Made by `tidings init` of FILE.
+# app 9: MaxChannelNameLength: names have at most 200 characters here
+# app 9: a\\nport = 1: unknown key
+# app 9: maxConections: unknown key; did you mean `maxConnections`?
+# app 9: maxEventNameLength: names have at most 200 characters here
+
+[[apps]]
+id = \"9\"
+key = \"nine\"
+secret = \"fedcba9876543210\"
+client_events = false
+limits.connections = 10
+limits.client_events_per_second = 0
+limits.event_bytes = 5120
+limits.channels_per_event = 2
+limits.events_per_batch = 3
+limits.presence_members = 7
+limits.presence_member_bytes = 3072
 "
         );
     }
@@ -435,6 +508,71 @@ SOKETI_DEFAULT_APP_WEBHOOKS='[{"url": "https://log.example/", "event_types": ["c
         );
         assert_eq!(drafted(dotenv::read, &here(env)), here(&expected));
         fs::remove_dir_all(folder).expect("it was there");
+    }
+
+    #[test]
+    fn what_the_server_refuses_is_not_written() {
+        let checked = |json: &str| {
+            accepted(&read(json).unwrap_or_else(|mistakes| panic!("{mistakes:?}")).render(Path::new("a\nb")))
+        };
+        let app = |id: u8, key: &str, secret: &str| {
+            format!(r#"{{"id": "{id}", "key": "{key}", "secret": "{secret}"}}"#)
+        };
+        let file = |apps: &[String], more: &str| format!(r#"{{"{APPS}": [{}]{more}}}"#, apps.join(", "));
+        let secret = r"0123456789\u007f\t\u0000\r\n\u0085";
+        assert_eq!(checked(&file(&[app(1, "a", secret)], "")), Ok(()));
+        assert_eq!(checked(&file(&[app(1, "a", secret)], r#", "a\u007f\rb\nport = 1": 1"#)), Ok(()));
+        assert_eq!(
+            checked(&file(&[app(1, "same", secret), app(2, "same", secret)], "")),
+            Err(vec!["apps[1].key: `apps[0]` has it already".to_owned()])
+        );
+        assert_eq!(
+            checked(&file(&[app(1, "a", secret)], r#", "port": 9601, "metrics.port": 9601"#)),
+            Err(vec![
+                "key `metrics.port`: is 9601, as `server.port` is; choose another port for one of the two"
+                    .to_owned()
+            ])
+        );
+    }
+
+    const APPS: &str = "appManager.array.apps";
+
+    #[test]
+    fn which_of_the_two_a_file_is() {
+        let app = format!(r#"{{"{APPS}": [{{"id": "1", "key": "k", "secret": "s"}}]}}"#);
+        let env = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=k\nPUSHER_APP_SECRET=s\n";
+        for text in [app.clone(), env.to_owned()] {
+            let ids = |text: &str| read(text).map(|draft| draft.apps[0].id.clone());
+            assert_eq!(ids(&text), Ok("1".to_owned()), "{text}");
+            assert_eq!(ids(&format!("\u{feff}\n{text}")), Ok("1".to_owned()), "{text}");
+        }
+        let mistakes = |text: &str| read(text).err().expect("mistakes").concat();
+        assert_eq!(mistakes("[]"), "it must be an object with the key appManager.array.apps");
+        assert_eq!(
+            mistakes(&format!("// ours\n{app}")),
+            "it begins with a comment, and JSON has none; take it out"
+        );
+        assert!(
+            mistakes("[server]\nport = 1\n").starts_with("it names no app: a soketi JSON file is expected")
+        );
+    }
+
+    #[test]
+    fn values_of_an_env() {
+        for (written, meant) in [
+            (r#""a\"b # c\\" # d"#, r#"a"b # c\"#),
+            (r#""a\$b ${KEY} \${KEY}""#, "a$b the-key ${KEY}"),
+            (r#""a \ b\x""#, r"a \ b\x"),
+            (r#""a\tb""#, "a\tb"),
+            (r"'a\' # b", r"a\"),
+            (r"a\b${KEY}c # d", r"a\bthe-keyc"),
+            ("${KEY", "${KEY"),
+        ] {
+            let env =
+                format!("PUSHER_APP_ID=1\nKEY=the-key\nPUSHER_APP_KEY=k\nPUSHER_APP_SECRET={written}\n");
+            let draft = dotenv::read(&env).unwrap_or_else(|mistakes| panic!("{written}: {mistakes:?}"));
+            assert_eq!(draft.apps[0].secret.reveal(), meant, "{written}");
+        }
     }
 
     #[test]

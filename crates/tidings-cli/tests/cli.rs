@@ -749,6 +749,12 @@ fn what_init_writes_is_served() {
     let ended = folder.run(&["init", "--from", &none, "--to", "-"]);
     assert_eq!((ended.code, &*ended.out), (2, ""));
     assert!(ended.err.contains("it names no app"), "{}", ended.err);
+    let apps = r#"{"appManager.array.apps": [{"id": "1", "key": "k", "secret": "s"}, {"id": "2", "key": "k", "secret": "s"}]}"#;
+    let twice = folder.write("twice.json", apps);
+    let ended = folder.run(&["init", "--from", &twice, "--to", "twice.toml"]);
+    assert_eq!((ended.code, &*ended.out), (2, ""));
+    assert!(ended.err.ends_with("twice.json:\n  apps[1].key: `apps[0]` has it already\n"), "{}", ended.err);
+    assert!(folder.run(&["check", "twice.toml"]).err.contains("cannot be read"));
 }
 
 #[test]

@@ -70,21 +70,37 @@ fn parse(text: &str) -> BTreeMap<String, String> {
 }
 
 fn unquoted(value: &str, before: &BTreeMap<String, String>) -> String {
-    let quoted = |quote: char| value.strip_prefix(quote)?.split(quote).next();
-    if let Some(literal) = quoted('\'') {
-        return literal.to_owned();
+    if let Some(literal) = value.strip_prefix('\'') {
+        return literal.split('\'').next().unwrap_or("").to_owned();
     }
-    let bare = value.split(" #").next().unwrap_or("").trim_end();
-    filled(quoted('"').unwrap_or(bare), before)
+    match value.strip_prefix('"') {
+        Some(quoted) => filled(quoted, true, before),
+        None => filled(value.split(" #").next().unwrap_or("").trim_end(), false, before),
+    }
 }
 
-fn filled(text: &str, before: &BTreeMap<String, String>) -> String {
-    let mut parts = text.split("${");
-    let mut filled = parts.next().unwrap_or("").to_owned();
-    for part in parts {
-        match part.split_once('}') {
-            Some((name, rest)) => filled.extend([before.get(name).map_or("", String::as_str), rest]),
-            None => filled.extend(["${", part]),
+/// A text with the variables that it names. In quotes a `\` keeps what follows from its meaning, and the next quote ends it.
+fn filled(text: &str, in_quotes: bool, before: &BTreeMap<String, String>) -> String {
+    let mut filled = String::new();
+    let mut rest = text.chars();
+    while let Some(next) = rest.next() {
+        match next {
+            '"' if in_quotes => break,
+            '\\' if in_quotes => match rest.next() {
+                Some('n') => filled.push('\n'),
+                Some('r') => filled.push('\r'),
+                Some('t') => filled.push('\t'),
+                Some(kept @ ('"' | '\\' | '$')) => filled.push(kept),
+                other => filled.extend(['\\'].into_iter().chain(other)),
+            },
+            '$' => match rest.as_str().strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+                Some((name, after)) => {
+                    filled.push_str(before.get(name).map_or("", String::as_str));
+                    rest = after.chars();
+                }
+                None => filled.push('$'),
+            },
+            other => filled.push(other),
         }
     }
     filled

@@ -1,7 +1,8 @@
 //! The variables that people bring with them from other servers and from the libraries: what they mean here.
 
-use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
 
+use serde_json::Value;
 use tidings_protocol::{
     App,
     app::AppSecret,
@@ -125,6 +126,7 @@ const ALIASES: &[(&str, Meaning)] = &[
     ("SOCKUDO_DEFAULT_APP_ENABLE_CLIENT_MESSAGES", Meaning::Switch("client_events")),
     ("SOCKUDO_DEFAULT_APP_ENABLE_WATCHLIST_EVENTS", Meaning::Switch("watchlist_events")),
     ("PORT", Meaning::Port),
+    ("REDIS_URL", Meaning::Nothing(NO_ADAPTER)),
 ];
 
 /// Those of other servers that are not named above are told to mean nothing, rather than passed over.
@@ -214,8 +216,8 @@ fn place(name: &str) -> Place {
 pub(super) fn read(environment: &Environment, report: &mut Report) -> Aliases {
     let mut aliases = Aliases::default();
     for (name, meaning) in ALIASES {
-        let Some(text) = environment.value(name) else { continue };
-        if let Err(kind) = aliases.take(name, *meaning, text, report) {
+        let Some(text) = environment.value(name).and_then(|text| unquoted(name, text)) else { continue };
+        if let Err(kind) = aliases.take(name, *meaning, &text, report) {
             aliases.is_wrong = true;
             report.mistake(place(name), kind);
         }
@@ -226,6 +228,15 @@ pub(super) fn read(environment: &Environment, report: &mut Report) -> Aliases {
         report.note(place(name), NoteKind::Nothing("it has no meaning here"));
     }
     aliases
+}
+
+/// The text of a variable, if there is one: soketi reads its own as JSON where they are, so they may be in quotes.
+fn unquoted<'t>(name: &str, text: &'t str) -> Option<Cow<'t, str>> {
+    let json = if name.starts_with("SOKETI_") { serde_json::from_str(text).ok() } else { None };
+    match json {
+        Some(Value::String(inner)) => (!inner.is_empty()).then_some(Cow::Owned(inner)),
+        _ => Some(Cow::Borrowed(text)),
+    }
 }
 
 impl Aliases {
@@ -412,13 +423,14 @@ pub fn parse_limit(text: &str, unit: u32) -> Result<Limit, MistakeKind> {
     number.checked_mul(unit).map(Limit::new).ok_or_else(wrong)
 }
 
-/// The id, key and secret in `http://KEY:SECRET@HOST/apps/ID`.
+/// The id, key and secret in `http://KEY:SECRET@HOST/apps/ID`; a `/` or a query at its end says nothing.
 fn parse_url(text: &str) -> Option<(String, String, String)> {
     let (_, rest) = text.split_once("://")?;
     let (credentials, rest) = rest.split_once('@')?;
     let (key, secret) = credentials.split_once(':')?;
     let (_, path) = rest.split_once('/')?;
-    let id = path.strip_prefix("apps/")?;
+    let path = path.split(['?', '#']).next()?;
+    let id = path.strip_prefix("apps/")?.trim_end_matches('/');
     Some((
         percent_decode(id).into_owned(),
         percent_decode(key).into_owned(),
@@ -447,8 +459,11 @@ mod tests {
 
     #[test]
     fn urls_of_the_libraries() {
-        let of = |text| parse_url(text).map(|(id, key, secret)| format!("{id} {key} {secret}"));
-        assert_eq!(of("http://key:s%2Fcret@api.example:6001/apps/12").as_deref(), Some("12 key s/cret"));
+        let of = |text: &str| parse_url(text).map(|(id, key, secret)| format!("{id} {key} {secret}"));
+        for end in ["", "/", "?cluster=eu", "/?cluster=eu/west"] {
+            let url = format!("http://key:s%2Fcret@api.example:6001/apps/12{end}");
+            assert_eq!(of(&url).as_deref(), Some("12 key s/cret"), "{url}");
+        }
         for wrong in
             ["", "http://api.example/apps/12", "http://key@api.example/apps/1", "http://key:s@api.example"]
         {

@@ -196,6 +196,17 @@ impl Config {
             }
             file::FileConfig::default()
         };
+        Self::join(flags, variables, file, path, report)
+    }
+
+    /// What they say together; the file is at `path`.
+    fn join(
+        flags: &Flags,
+        variables: environment::Variables,
+        file: file::FileConfig,
+        path: Option<&Path>,
+        report: &mut finding::Report,
+    ) -> Read {
         let (apps, of_variables) = with_first(variables.app, file.apps, report);
         let of_file = path.map(|path| Place::File(path.to_owned()));
         let app_places =
@@ -258,6 +269,18 @@ impl Config {
         warnings.append(&mut astray);
         warnings.sort_by_key(|warning| warning.place.order());
         Ok(Loaded { config, warnings, notes, app_places, astray })
+    }
+
+    /// Reads what is to become a file; the certificates that it names may be of another machine.
+    ///
+    /// # Errors
+    /// [`ConfigErrors`] has every mistake of the text.
+    pub fn check_text(text: &str) -> Result<(), ConfigErrors> {
+        let mut report = finding::Report::default();
+        let path = Path::new("-");
+        let file = file::parse(path, text, &mut report);
+        Self::join(&Flags::default(), environment::Variables::default(), file, Some(path), &mut report);
+        report.finish().map(drop)
     }
 }
 

@@ -782,6 +782,9 @@ fn names_of_other_servers() {
         ("REVERB_APP_ACCEPT_CLIENT_EVENTS_FROM", "none"),
         ("REVERB_SCALING_ENABLED", "true"),
         ("SOKETI_DEFAULT_APP_MAX_CONNS", "-1"),
+        ("SOKETI_DEFAULT_APP_MAX_BACKEND_EVENTS_PER_SEC", "\"100\""),
+        ("SOKETI_DEFAULT_APP_WEBHOOKS", "\"\""),
+        ("REDIS_URL", "redis://:s3cret@redis:6379"),
         ("SOKETI_EVENT_MAX_SIZE_IN_KB", "20"),
         ("SOKETI_PORT", "tcp://10.0.0.1:6001"),
         ("SOKETI_HOST", "0.0.0.0"),
@@ -793,12 +796,14 @@ fn names_of_other_servers() {
     assert_eq!((&*app.id, &*app.key, app.secret.reveal()), ("1", "k", "0123456789abcdef"));
     assert!(!app.features.client_events);
     assert_eq!((app.limits.connections, app.limits.event_bytes), (Limit::NONE, Limit::new(20 * 1024)));
+    assert_eq!(app.limits.backend_events_per_second, Limit::new(100));
     assert_eq!(lines(&warnings).lines().count(), 1, "{warnings:?}");
     let notes = lines(&notes);
     for told in [
         "REVERB_APP_KEY: taken as the key of the first app",
         "REVERB_HOST: not taken: it says where clients connect, not where the server listens",
         "REVERB_SCALING_ENABLED: not taken: it has no meaning here",
+        "REDIS_URL: not taken: several nodes do not share their channels here; run one",
     ] {
         assert!(notes.lines().any(|note| note == told), "{told} is not in {notes}");
     }
