@@ -1,6 +1,6 @@
 //! `tidings apps`
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Subcommand, value_parser};
 use data_encoding::HEXLOWER;
@@ -227,6 +227,19 @@ enum Stands {
     },
 }
 
+const NOT_USED: &str = "not used: the configuration has this id or key";
+
+/// What is said of it behind the app.
+impl fmt::Display for Stands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stands::Configured(place) => write!(f, "  in {place}"),
+            Stands::Stored { is_hidden: false, .. } => Ok(()),
+            Stands::Stored { is_hidden: true, .. } => write!(f, "  {NOT_USED}"),
+        }
+    }
+}
+
 impl Found {
     fn configured((app, place): (App, Place)) -> Self {
         Found { settings: AppSettings::of(&app), app, stands: Stands::Configured(place) }
@@ -265,13 +278,6 @@ fn list(args: &StoreArgs, environment: &Environment) -> Result<(), CliError> {
     let width = found.iter().map(|found| found.app.id.len()).max().unwrap_or(0);
     for Found { app, stands, .. } in &found {
         let state = if app.enabled { "" } else { "  disabled" };
-        let stands = match stands {
-            Stands::Configured(place) => format!("  in {place}"),
-            Stands::Stored { is_hidden: false, .. } => String::new(),
-            Stands::Stored { is_hidden: true, .. } => {
-                "  not used: the configuration has this id or key".to_owned()
-            }
-        };
         print_line(format_args!("{:width$}  {}{state}{stands}", app.id, app.key))?;
     }
     Ok(())
@@ -296,7 +302,7 @@ fn rotate(args: &RotateArgs, environment: &Environment) -> Result<(), CliError> 
         "`previous_secret` is the secret of now, `secret` a new one"
     };
     let mut had_two = false;
-    let app = update(&args.one, environment, how, |app| {
+    let found = update(&args.one, environment, how, |app| {
         let secret = app.secret.clone();
         had_two = secret.previous().is_some();
         app.secret = match (args.finish, had_two) {
@@ -307,19 +313,20 @@ fn rotate(args: &RotateArgs, environment: &Environment) -> Result<(), CliError> 
         };
     })?;
     match (args.finish, had_two) {
-        (true, false) => Err(CliError::NoRotation(app.id)),
-        (false, true) => Err(CliError::RotationUnderWay(app.id)),
-        (true, true) | (false, false) => tell(&args.one.store, &Found::stored(app, false)),
+        (true, false) => Err(CliError::NoRotation(found.app.id)),
+        (false, true) => Err(CliError::RotationUnderWay(found.app.id)),
+        (true, true) | (false, false) => tell(&args.one.store, &found),
     }
 }
 
 fn set_enabled(args: &OneArgs, environment: &Environment, enabled: bool) -> Result<(), CliError> {
     let how = if enabled { "`enabled = true`" } else { "`enabled = false`" };
-    let app = update(args, environment, how, |app| app.settings.enabled = enabled)?;
+    let found = update(args, environment, how, |app| app.settings.enabled = enabled)?;
     if args.store.json {
-        return print_line(Value::Object(public_json(&Found::stored(app, false))));
+        return print_line(Value::Object(public_json(&found)));
     }
-    print_line(format_args!("app {} is {}", app.id, if enabled { "enabled" } else { "disabled" }))
+    let state = if enabled { "enabled" } else { "disabled" };
+    print_line(format_args!("app {} is {state}{}", found.app.id, found.stands))
 }
 
 /// Changes an app of the store; of one of the configuration it is said how that is changed there.
@@ -328,7 +335,7 @@ fn update(
     environment: &Environment,
     how: &'static str,
     change: impl FnOnce(&mut StoredApp),
-) -> Result<StoredApp, CliError> {
+) -> Result<Found, CliError> {
     let (config, places) = args.store.config.load_with_places(environment)?;
     let id = &args.id;
     if let Some((_, place)) = config.apps.iter().zip(places).find(|(app, _)| app.id == *id) {
@@ -339,7 +346,10 @@ fn update(
         None => None,
     };
     match updated {
-        Some(app) => Ok(app),
+        Some(app) => {
+            let is_hidden = known::is_hidden(&config.apps, &app);
+            Ok(Found::stored(app, is_hidden))
+        }
         None => Err(unknown(id, known::all(&config)?.into_iter().map(|app| app.id))),
     }
 }
@@ -365,8 +375,10 @@ fn tell(args: &StoreArgs, found: &Found) -> Result<(), CliError> {
         };
         text.extend(["before  ", previous.reveal(), "  (good ", &until, ")\n"]);
     }
-    if let Stands::Configured(place) = stands {
-        text.extend(["in      ", &place.to_string(), "\n"]);
+    match stands {
+        Stands::Configured(place) => text.extend(["in      ", &place.to_string(), "\n"]),
+        Stands::Stored { is_hidden: true, .. } => text.extend(["        ", NOT_USED, "\n"]),
+        Stands::Stored { is_hidden: false, .. } => {}
     }
     for line in changed(settings) {
         text += &line;

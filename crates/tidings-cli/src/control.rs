@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -44,6 +44,11 @@ impl Leave {
             _ => None,
         }
     }
+}
+
+/// The id of the user who may give orders, who is the server's.
+pub(super) fn owner(data_dir: &Path) -> Option<u32> {
+    fs::metadata(data_dir.join(NAME)).or_else(|_| fs::metadata(data_dir)).ok().map(|file| file.uid())
 }
 
 /// The server's end of the socket; its file is gone when this is dropped.

@@ -1,6 +1,6 @@
 //! `tidings drain`
 
-use std::{fs, io, os::unix::fs::MetadataExt as _, time::Duration};
+use std::{io, time::Duration};
 
 use clap::Args;
 use tokio::runtime;
@@ -34,7 +34,7 @@ pub(super) fn run(args: &DrainArgs, environment: &Environment) -> Result<Exit, C
             CliError::NotRunning { data_dir: data_dir.clone() }
         }
         io::ErrorKind::PermissionDenied => {
-            let owner = fs::metadata(&data_dir).ok().map(|directory| directory.uid());
+            let owner = control::owner(&data_dir);
             CliError::NotOurs { data_dir: data_dir.clone(), owner }
         }
         _ => CliError::Input { what: "the server's answer".to_owned(), source },

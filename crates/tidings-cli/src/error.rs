@@ -23,7 +23,7 @@ pub(super) enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigErrors),
     /// `TIDINGS_LOG` is no filter.
-    #[error("TIDINGS_LOG: {0:?} is no log filter; write a level like debug, or info,tidings_server=debug")]
+    #[error("TIDINGS_LOG: {0:?} is no log filter; write a level like debug, or info,tidings=debug")]
     LogFilter(String),
     /// The store failed.
     #[error(transparent)]
@@ -159,7 +159,7 @@ pub(super) enum CliError {
     NoHttp { target: Target },
     /// There are no websockets there.
     #[error(
-        "no client can connect to {target}: it has no websockets; name the server's own port, not that of its metrics"
+        "no client can connect to {target}: it has no websockets there; is it the port of the metrics, or a proxy that does not pass them on?"
     )]
     NoSockets { target: Target },
     /// The server's certificate is not believed, or the two do not come to agree.

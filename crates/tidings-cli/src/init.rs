@@ -573,6 +573,9 @@ SOKETI_DEFAULT_APP_WEBHOOKS='[{"url": "https://log.example/", "event_types": ["c
             let draft = dotenv::read(&env).unwrap_or_else(|mistakes| panic!("{written}: {mistakes:?}"));
             assert_eq!(draft.apps[0].secret.reveal(), meant, "{written}");
         }
+        let env = "PUSHER_APP_ID=1\nPUSHER_APP_KEY=k\nPUSHER_APP_SECRET= # to be filled in\n";
+        let mistakes = dotenv::read(env).err().expect("a comment is no secret");
+        assert!(mistakes.concat().ends_with("PUSHER_APP_SECRET is not set"), "{mistakes:?}");
     }
 
     #[test]

@@ -477,6 +477,9 @@ fn apps_of_the_configuration_are_shown_with_where_they_stand() {
     let of_2 = &listed[3];
     assert_eq!((&of_2["configured_in"], &of_2["hidden"]), (&Value::Null, &true.into()));
     assert!(!listed.to_string().contains("0123456789abcdef"));
+    let not_used = "not used: the configuration has this id or key\n";
+    assert!(run(&["show", "2"]).out.ends_with(not_used));
+    assert_eq!(run(&["enable", "2"]).out, format!("app 2 is enabled  {not_used}"));
     assert!(run(&["show", "77", "--env", "laravel"]).out.contains("PUSHER_APP_KEY=thekey\n"));
     let stands = |args: &[&str], said: &str| {
         let ended = run(args);
@@ -937,7 +940,7 @@ fn an_address_or_a_secret_that_is_not_the_servers_is_told_as_that() {
         check(&file, verb, &[&plain.url, "--ca", "nope.pem"], 2, "--ca has no meaning for http://127.0.0.1:");
         check(&other, verb, &[&plain.url], 1, "the app's secret here is not the server's");
     }
-    check(&file, "subscribe", &[&metrics], 3, "not that of its metrics\n");
+    check(&file, "subscribe", &[&metrics], 3, "or a proxy that does not pass them on?\n");
 }
 
 #[test]

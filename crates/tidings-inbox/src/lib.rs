@@ -28,7 +28,7 @@ pub use announce::Announce;
 pub use brands::{Brands, DEFAULT_REGION, Reading, hash, merge, new_key};
 pub use content::{ContentError, Fields};
 pub use http::{AuthFailure, BodyError, is_path};
-pub use sid::is_sid_url;
+pub use sid::is_web_address;
 pub use template::Template;
 
 /// So many notifications of one call are stored in one commit, so that others come in between.

@@ -30,14 +30,14 @@ const CHECKS: usize = 64;
 /// An answer has a few bytes.
 const ANSWER_MAX: usize = 64 * 1024;
 
-/// Whether an address can be that of a login check.
+/// Whether it is an address on the web, as that of a login check.
 #[must_use]
-pub fn is_sid_url(text: &str) -> bool {
+pub fn is_web_address(text: &str) -> bool {
     let uri: Option<Uri> = text.parse().ok();
     // The client would take the scheme's own port for one that is no number of a port.
     let is_good = |authority: &Authority| {
-        let names_port = !authority.as_str().ends_with(authority.host());
-        !names_port || authority.port().is_some()
+        let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
+        host_and_port.len() == authority.host().len() || authority.port().is_some()
     };
     uri.is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some_and(is_good)

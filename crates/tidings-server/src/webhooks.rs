@@ -265,7 +265,6 @@ impl Teller {
             return;
         }
         match &event {
-            WebhookEvent::SubscriptionCount { .. } if self.is_closing() => {}
             WebhookEvent::ChannelOccupied { .. } | WebhookEvent::MemberAdded { .. } => {
                 let who = told(&app_id, &event);
                 if !self.absences.back(&who) {

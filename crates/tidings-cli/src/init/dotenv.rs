@@ -75,6 +75,8 @@ fn unquoted(value: &str, before: &BTreeMap<String, String>) -> String {
     }
     match value.strip_prefix('"') {
         Some(quoted) => filled(quoted, true, before),
+        // Nothing but a comment.
+        None if value.starts_with('#') => String::new(),
         None => filled(value.split(" #").next().unwrap_or("").trim_end(), false, before),
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     own::read_json,
     params::Params,
     problem::Problem,
-    sid::is_sid_url,
+    sid::is_web_address,
 };
 
 const REGION_MAX: usize = 64;
@@ -115,7 +115,7 @@ impl Inbox {
         }
         let region = region.unwrap_or_else(|| DEFAULT_REGION.to_owned());
         within("region", &region, REGION_MAX)?;
-        if sid_url.as_deref().is_some_and(|url| url.len() > URL_MAX || !is_sid_url(url)) {
+        if sid_url.as_deref().is_some_and(|url| url.len() > URL_MAX || !is_web_address(url)) {
             return wrong(format!(
                 "sid_url must be an http or https address of at most {URL_MAX} characters"
             ));

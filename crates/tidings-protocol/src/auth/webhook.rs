@@ -8,7 +8,7 @@ pub const KEY_HEADER: &str = "X-Pusher-Key";
 pub const SIGNATURE_HEADER: &str = "X-Pusher-Signature";
 
 /// The signature of a body: its HMAC-SHA256, 64 hex digits. While the app's secret is being rotated it is that of the one
-/// before, which every backend has.
+/// before, for backends that have not got the new one yet.
 ///
 /// Source: Pusher, "Webhooks": security. Vectors: `protocol-spec/auth.json`.
 #[must_use]

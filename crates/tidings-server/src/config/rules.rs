@@ -9,7 +9,6 @@ use std::{
 use hyper::{
     Uri,
     header::{HeaderName, HeaderValue},
-    http::uri::Authority,
 };
 use tidings_protocol::{app::AppSecret, webhook::WebhookKind};
 use tidings_store::{BrandId, is_brand_name};
@@ -168,25 +167,20 @@ pub fn parse_brand_name(text: &str) -> Result<String, MistakeKind> {
 /// # Errors
 /// [`MistakeKind::Value`] if it is none.
 pub fn parse_sid_url(text: &str) -> Result<String, MistakeKind> {
-    if tidings_inbox::is_sid_url(text) { Ok(text.to_owned()) } else { Err(MistakeKind::value(SID_URL, text)) }
+    if tidings_inbox::is_web_address(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(MistakeKind::value(SID_URL, text))
+    }
 }
 
 /// Reads the address of a webhook.
 pub(super) fn parse_webhook_url(text: &str) -> Result<String, MistakeKind> {
-    let uri: Option<Uri> = text.parse().ok().filter(|_| !text.contains('#'));
-    let is_fit = |uri: &Uri| {
-        // The client would take the scheme's own port for one that is no number of a port.
-        let is_good = |authority: &Authority| {
-            let names_port = authority.as_str().len() > authority.host().len();
-            !authority.as_str().contains('@') && (!names_port || authority.port().is_some())
-        };
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.authority().is_some_and(is_good)
-    };
-    if uri.as_ref().is_some_and(is_fit) {
-        Ok(text.to_owned())
-    } else {
-        Err(MistakeKind::value(WEBHOOK_URL, text))
-    }
+    let has_user = |uri: &Uri| uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+    let uri: Option<Uri> = text.parse().ok();
+    let is_fit =
+        tidings_inbox::is_web_address(text) && !text.contains('#') && !uri.as_ref().is_some_and(has_user);
+    if is_fit { Ok(text.to_owned()) } else { Err(MistakeKind::value(WEBHOOK_URL, text)) }
 }
 
 /// Reads the name of an event of webhooks.

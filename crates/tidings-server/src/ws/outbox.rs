@@ -24,6 +24,8 @@ struct Queue {
     /// Bytes of the first frame that the kernel has taken.
     head_sent: usize,
     bytes: usize,
+    /// Bytes of the largest frame since nothing waited.
+    largest: usize,
     /// What the kernel has taken since the start.
     sent: Traffic,
     state: State,
@@ -106,8 +108,9 @@ impl Outbox {
             State::Gone => return Pushed::Nothing,
         };
         for frame in frames {
-            // Who reads in time takes any frame that there is: a large one waits behind no more than one of its size.
-            if queue.bytes + frame.len() > max.max(2 * frame.len()) {
+            // No frame is too large for one who reads: where one is, as much again may wait with it.
+            queue.largest = queue.largest.max(frame.len());
+            if queue.bytes + frame.len() > max.max(2 * queue.largest) {
                 queue.intake = Intake::Overflowed;
                 return Pushed::Overflow;
             }
@@ -131,8 +134,11 @@ impl Outbox {
             return false;
         }
         if drop_waiting {
-            // While somebody writes, what has begun is in their hands.
-            let begun = usize::from(queue.head_sent > 0).min(queue.frames.len());
+            let begun = match queue.state {
+                // It is in the hands of who writes.
+                State::Flushing => 0,
+                _ => usize::from(queue.head_sent > 0),
+            };
             let dropped: usize = queue.frames.drain(begun..).map(|frame| frame.len()).sum();
             queue.bytes = queue.bytes.saturating_sub(dropped);
         }
@@ -193,6 +199,7 @@ impl Outbox {
             match end {
                 End::AllSent if queue.frames.is_empty() => {
                     queue.state = State::Idle;
+                    queue.largest = 0;
                     return Flushed::Done;
                 }
                 End::AllSent => {}
@@ -430,8 +437,16 @@ mod tests {
         assert_eq!(outbox.push(&huge), Pushed::FlushOwed);
         let kernel = Kernel::new(&[10]);
         assert_eq!(outbox.flush(|slices| kernel.write(slices), now), Flushed::Blocked);
+        let small = frames(&["small"]);
+        assert_eq!(outbox.push(&small), Pushed::Nothing);
+        kernel.takes.borrow_mut().extend([usize::MAX; 2]);
+        assert_eq!(outbox.resume(|slices| kernel.write(slices), now), Flushed::Done);
+        assert_eq!(kernel.got.borrow().len(), bytes(&huge).len() + bytes(&small).len());
+
+        // Nor is as much again too much, but more is.
+        assert_eq!(outbox.push(&huge), Pushed::FlushOwed);
         assert_eq!(outbox.push(&huge), Pushed::Nothing);
-        assert_eq!(outbox.push(&huge), Pushed::Overflow);
+        assert_eq!(outbox.push(&small), Pushed::Overflow);
     }
 
     #[test]
