@@ -143,6 +143,11 @@ impl TestServer {
         read_response(&mut stream, &mut Vec::new()).await
     }
 
+    /// Asks the server something and has its answer: time for it to do what is due.
+    pub(crate) async fn turn(&self) {
+        assert_eq!(self.request("GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n").await.0, 200);
+    }
+
     /// Whether the channel has subscribers, as the HTTP API says.
     pub(crate) async fn occupied(&self, channel: &str) -> bool {
         let (status, body) = self.get(&format!("/apps/1/channels/{channel}"), "").await;

@@ -54,7 +54,7 @@ pub(crate) async fn wait(node: &Node, orders: &mut mpsc::Receiver<Drain>) -> Dra
         }
         tracing::info!(?delay, "not ready any more; new connections are taken for this long");
         tokio::select! {
-            () = tokio::time::sleep(delay) => return drain,
+            () = node.clock.tick(delay) => {}
             next = next_order(orders) => drain = next,
         }
     }
